@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What a source tells the tracker: the same for the programs in the kernel, for sock_diag and for
+ * the tests' recorded files. Shared with BPF code, so it includes no system header; the includer
+ * has brought __u8 to __u64 (vmlinux types or linux/types.h).
+ */
+
+enum event_type {
+        EVENT_NONE = 0,
+        EVENT_STATE,          /* TCP: old_state to new_state */
+        EVENT_BIND,           /* UDP: bound by bind() */
+        EVENT_CONNECT,        /* UDP: connect() to remote */
+        EVENT_RELEASE,        /* the last descriptor was closed, in the closer's own call */
+        EVENT_OWNER,          /* a later look found the process behind cookie */
+        EVENT_REFUSED,        /* a packet for a port where nobody listens */
+        EVENT_PROCESS,        /* struct event_process: the executable of a process */
+        EVENT_CGROUP,         /* struct event_cgroup: the path of a control group */
+        EVENT_LOST,           /* count events are missing before this one */
+        EVENT_SNAPSHOT_BEGIN, /* sockets found from here on are the truth for netns (0: all) */
+        EVENT_FOUND,          /* a socket in state new_state, seen in a dump */
+        EVENT_SNAPSHOT_END,   /* what was not found in between and had no event since is gone */
+        EVENT_DESTROYED,      /* sock_diag's destroy group: cookie is gone, tuple may be wiped */
+        EVENT_TYPE_MAX,
+};
+
+enum event_flags {
+        EVENT_IN_PROCESS = 1 << 0,  /* pid and what follows are of the process that made the call */
+        EVENT_HAS_SOCKET = 1 << 1,  /* the socket still belonged to a descriptor */
+        EVENT_BYTES = 1 << 2,       /* bytes_received and bytes_sent are set */
+        EVENT_V6ONLY = 1 << 3,      /* an IPv6 socket that takes no IPv4 */
+        EVENT_FOREIGN_PID = 1 << 4, /* the process is outside of our pid namespace; pid is 0 */
+        EVENT_CONNECTED = 1 << 5,   /* EVENT_FOUND, UDP: has a peer */
+        EVENT_LISTENERS_ONLY = 1 << 6, /* EVENT_SNAPSHOT_*: only listeners were dumped */
+        EVENT_AUTOBOUND = 1 << 7,   /* EVENT_FOUND, UDP: probably bound by the kernel, not by bind() */
+};
+
+#define EVENT_NAME_SIZE 16
+#define EVENT_PATH_SIZE 512
+
+/* States are the kernel's (include/net/tcp_states.h). */
+struct event {
+        __u64 time_ns; /* CLOCK_BOOTTIME */
+        __u64 cookie;
+        __u64 cgroup_id; /* of the process, in the unified hierarchy; 0: unknown */
+        __u64 start_ns;  /* start of the process (group leader), CLOCK_BOOTTIME */
+        __u64 bytes_received;
+        union {
+                __u64 bytes_sent;
+                __u64 count; /* EVENT_LOST */
+        };
+        __u8 local[16]; /* as the socket has them: IPv4 in the first four bytes, or IPv6 */
+        __u8 remote[16];
+        __u16 local_port; /* host order */
+        __u16 remote_port;
+        __u32 netns;
+        __u32 ifindex;
+        __u32 pid;     /* thread group, in our pid namespace */
+        __u32 uid;     /* effective uid of the process, or the socket's */
+        __u32 exec_id; /* counts the executables a process has run */
+        __u8 type;
+        __u8 transport; /* IPPROTO_TCP, IPPROTO_UDP */
+        __u8 family;    /* AF_INET, AF_INET6 (v4-mapped stays AF_INET6 here) */
+        __u8 old_state;
+        __u8 new_state;
+        __u8 flags;
+        __u16 error; /* sk_err, positive errno */
+        char name[EVENT_NAME_SIZE]; /* of the group leader */
+};
+
+/*
+ * The executable's path, last component first, each ended by NUL; n_components 0: could not be
+ * read. Begins as struct event does up to type, so that a reader can tell them apart.
+ */
+struct event_process {
+        struct event head; /* pid, start_ns, exec_id; type EVENT_PROCESS */
+        __u32 n_components;
+        __u32 truncated;
+        char path[EVENT_PATH_SIZE];
+};
+
+struct event_cgroup {
+        struct event head; /* cgroup_id; type EVENT_CGROUP */
+        char path[EVENT_PATH_SIZE]; /* below the unified hierarchy's root, begins with '/' */
+};
