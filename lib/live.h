@@ -42,6 +42,7 @@ enum live_counter {
         LIVE_RESYNCS,         /* snapshots taken after a loss */
         LIVE_ANSWER_RESTARTS, /* times the answerer had to be started again */
         LIVE_HISTORY_ERRORS,  /* records that could not be kept: see degraded_reason */
+        LIVE_RECORDS,         /* records written to the history since the recorder started */
         LIVE_REPAIRS,         /* sockets a snapshot added or removed because an event was missed */
         LIVE_COUNTER_MAX = 32,
 };
