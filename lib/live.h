@@ -47,10 +47,10 @@ enum live_counter {
         LIVE_COUNTER_MAX = 32,
 };
 
-#define LIVE_MAGIC 0x3145564c57545250ULL /* "PRTWLVE1" */
-#define LIVE_VERSION 1
+#define LIVE_MAGIC       0x3145564c57545250ULL /* "PRTWLVE1" */
+#define LIVE_VERSION     1
 #define LIVE_HEADER_SIZE 4096
-#define LIVE_OWNER_SIZE 512
+#define LIVE_OWNER_SIZE  512
 
 /* The owner's slot in the file. */
 struct live_owner {
@@ -65,19 +65,22 @@ struct live_header {
         uint64_t magic;
         uint32_t version;
         uint32_t header_size;
-        char boot_id[40];                       /* as in /proc/sys/kernel/random/boot_id */
-        uint64_t offset[LIVE_EXTENT_MAX];       /* of each extent, bytes */
-        uint64_t capacity[LIVE_EXTENT_MAX];     /* slots */
-        _Atomic uint64_t used[LIVE_EXTENT_MAX]; /* slots below this were used once and are allocated */
-        _Atomic uint64_t count[LIVE_EXTENT_MAX]; /* slots in use; of connections without the pending */
+        char boot_id[40];                   /* as in /proc/sys/kernel/random/boot_id */
+        uint64_t offset[LIVE_EXTENT_MAX];   /* of each extent, bytes */
+        uint64_t capacity[LIVE_EXTENT_MAX]; /* slots */
+        _Atomic uint64_t
+                used[LIVE_EXTENT_MAX]; /* slots below this were used once and are allocated */
+        _Atomic uint64_t
+                count[LIVE_EXTENT_MAX]; /* slots in use; of connections without the pending */
         _Atomic uint64_t counters[LIVE_COUNTER_MAX];
         _Atomic uint64_t unexpected; /* listeners that no rule matches */
         _Atomic uint64_t started_usec;
-        _Atomic uint32_t state;  /* enum live_state */
-        _Atomic uint32_t source; /* enum live_source */
-        _Atomic uint32_t netns;  /* of the recorder: the host's */
-        _Atomic uint32_t pid;    /* of the recorder; 0 after a clean stop */
-        char source_detail[512];   /* what the source cannot see, for people; written before RUNNING */
+        _Atomic uint32_t state;    /* enum live_state */
+        _Atomic uint32_t source;   /* enum live_source */
+        _Atomic uint32_t netns;    /* of the recorder: the host's */
+        _Atomic uint32_t pid;      /* of the recorder; 0 after a clean stop */
+        char source_detail[512];   /* what the source cannot see, for people; written before RUNNING
+                                    */
         char degraded_reason[256]; /* empty: none */
 };
 _Static_assert(sizeof(struct live_header) <= LIVE_HEADER_SIZE, "the header is one page");
@@ -86,7 +89,7 @@ struct live {
         struct live_header *header;
         struct record *slots[2]; /* by LIVE_LISTENERS, LIVE_CONNECTIONS */
         struct live_owner *owners;
-        uint64_t allocated[LIVE_EXTENT_MAX]; /* writer: slots backed by storage */
+        uint64_t allocated[LIVE_EXTENT_MAX];   /* writer: slots backed by storage */
         uint32_t *free_slots[LIVE_EXTENT_MAX]; /* writer: stacks of freed slots */
         uint64_t n_free[LIVE_EXTENT_MAX];
         size_t size; /* of the mapping */
@@ -100,7 +103,8 @@ struct live {
  * reading and writing, which stays the caller's; with fd -1 in memory alone (tests). Storage is
  * taken as the table grows. Returns 0 or negative errno; live_close() frees.
  */
-int live_create(struct live *ret, int fd, uint64_t listeners, uint64_t connections, uint64_t owners);
+int live_create(struct live *ret, int fd, uint64_t listeners, uint64_t connections,
+                uint64_t owners);
 
 /* Maps an earlier recorder's table read-only. -EBADMSG: not a live table, or damaged. */
 int live_open(struct live *ret, int fd);
@@ -130,7 +134,6 @@ int live_read(const struct live *l, enum live_extent extent, uint32_t slot, stru
 
 /* Slots of an extent that a reader must look at. */
 static inline uint64_t live_used(const struct live *l, enum live_extent extent) {
-        uint64_t used =
-                atomic_load_explicit(&l->header->used[extent], memory_order_acquire);
+        uint64_t used = atomic_load_explicit(&l->header->used[extent], memory_order_acquire);
         return used < l->header->capacity[extent] ? used : l->header->capacity[extent];
 }

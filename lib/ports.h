@@ -22,9 +22,9 @@ struct services;
 
 /*
  * Reads the registry from an open file of lines "port<TAB>transport[,transport]<TAB>name", sorted
- * or not; '#' begins a comment line. Malformed lines are skipped and counted in *ret_skipped (may be
- * NULL). Returns 0 or negative errno; the caller frees with services_free(), which accepts NULL and
- * returns NULL. The descriptor stays the caller's.
+ * or not; '#' begins a comment line. Malformed lines are skipped and counted in *ret_skipped (may
+ * be NULL). Returns 0 or negative errno; the caller frees with services_free(), which accepts NULL
+ * and returns NULL. The descriptor stays the caller's.
  */
 int services_load(struct services **ret, int fd, unsigned *ret_skipped);
 struct services *services_free(struct services *s);

@@ -76,23 +76,23 @@ enum outcome {
 };
 
 enum record_flags {
-        RECORD_BYTES_KNOWN = 1 << 0,  /* bytes_received and bytes_sent were read from the kernel */
-        RECORD_FOUND = 1 << 1,        /* found by a snapshot: opened_usec is when it was found */
-        RECORD_END_GUESSED = 1 << 2,  /* ended unseen: time_usec is when that was noticed */
-        RECORD_PENDING = 1 << 3,      /* live table only: not yet established, shown to nobody */
-        RECORD_JUDGED = 1 << 4,       /* the policy was asked; RECORD_EXPECTED is its answer */
+        RECORD_BYTES_KNOWN = 1 << 0, /* bytes_received and bytes_sent were read from the kernel */
+        RECORD_FOUND = 1 << 1,       /* found by a snapshot: opened_usec is when it was found */
+        RECORD_END_GUESSED = 1 << 2, /* ended unseen: time_usec is when that was noticed */
+        RECORD_PENDING = 1 << 3,     /* live table only: not yet established, shown to nobody */
+        RECORD_JUDGED = 1 << 4,      /* the policy was asked; RECORD_EXPECTED is its answer */
         RECORD_EXPECTED = 1 << 5,
-        RECORD_DUAL_STACK = 1 << 6,   /* an IPv6 wildcard that takes IPv4 as well */
-        RECORD_COUNT_KNOWN = 1 << 7,  /* RECORD_LOST: the number of missing events is known */
+        RECORD_DUAL_STACK = 1 << 6,  /* an IPv6 wildcard that takes IPv4 as well */
+        RECORD_COUNT_KNOWN = 1 << 7, /* RECORD_LOST: the number of missing events is known */
 };
 
-#define OWNER_NONE UINT32_MAX
+#define OWNER_NONE  UINT32_MAX
 #define UID_UNKNOWN UINT32_MAX
 
 struct record {
-        uint64_t seq;         /* history: place in the record, from 1; live: version, odd while written */
-        uint64_t time_usec;   /* when it happened, microseconds since the epoch */
-        uint64_t id;          /* seq of the event that opened this socket; a failed one has its own */
+        uint64_t seq; /* history: place in the record, from 1; live: version, odd while written */
+        uint64_t time_usec; /* when it happened, microseconds since the epoch */
+        uint64_t id;        /* seq of the event that opened this socket; a failed one has its own */
         uint64_t opened_usec;
         union {
                 uint64_t bytes_received;  /* connections */
@@ -100,14 +100,16 @@ struct record {
                 uint64_t lost;            /* RECORD_LOST */
         };
         uint64_t bytes_sent;
-        uint8_t local[16]; /* network order; an IPv4 address is the first four bytes, the rest zero */
+        uint8_t local[16]; /* network order; an IPv4 address is the first four bytes, the rest zero
+                            */
         uint8_t remote[16];
         uint16_t local_port; /* host order */
         uint16_t remote_port;
         uint32_t netns;   /* inode of the network namespace */
         uint32_t ifindex; /* scope of a link-local address or the bound device; 0: none */
-        uint32_t owner;   /* live: slot of the owner; history: offset in the segment; or OWNER_NONE */
-        uint32_t rule;    /* live: number of the rule that matched, from 1; history: as owner; 0: none */
+        uint32_t owner; /* live: slot of the owner; history: offset in the segment; or OWNER_NONE */
+        uint32_t rule;  /* live: number of the rule that matched, from 1; history: as owner; 0: none
+                         */
         uint8_t kind;
         uint8_t transport;
         uint8_t family;
@@ -175,5 +177,6 @@ static inline bool record_is_connection(const struct record *r) {
 /* Who can reach an address (first four bytes when IPv4): loopback, one address, or any. */
 enum exposure record_exposure(enum family family, const uint8_t address[static 16]);
 
-/* A checksum of size bytes at data for torn and damaged records; not a defence against an author. */
+/* A checksum of size bytes at data for torn and damaged records; not a defence against an author.
+ */
 uint32_t record_checksum(const void *data, size_t size);
