@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <linux/netlink.h>
+
 #include "source.h"
 
 /* sock_diag: dumps of the sockets of one network namespace (sock_diag(7), inet_diag.h). */
@@ -23,3 +25,15 @@ int diag_open(int ns_fd);
  * seen on every one of a few tries; what was found is emitted all the same).
  */
 int diag_dump(int diag_fd, uint32_t netns, unsigned what, source_emit_fn emit, void *userdata);
+
+/*
+ * Fills an event from one message of sock_diag, of a dump or of a destroy group: cookie, tuple, state
+ * (new_state), ifindex, uid, cgroup id, bytes and flags. A message of a destroy group has neither uid
+ * nor cgroup: uid is then UINT32_MAX. type and time_ns are left to the caller. Returns 1, 0 for a
+ * socket that is not wanted (what is left of one in TIME_WAIT, another protocol or family), or
+ * -EBADMSG for a message that is too short.
+ *
+ * Bytes are of payload, each counted once. In a message of a destroy group bytes_received may be one
+ * too many: a FIN that was received counts as a byte and the message does not tell whether one was.
+ */
+int diag_event(const struct nlmsghdr *nlh, uint32_t netns, uint8_t transport, struct event *ret);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "diag.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "netns.h"
+
+/* The kernel's, include/net/tcp_states.h: not in the headers for programs beside linux/tcp.h. */
+enum {
+        STATE_ESTABLISHED = 1,
+        STATE_SYN_SENT = 2,
+        STATE_FIN_WAIT1 = 4,
+        STATE_FIN_WAIT2 = 5,
+        STATE_CLOSE = 7,
+        STATE_CLOSE_WAIT = 8,
+        STATE_LAST_ACK = 9,
+        STATE_LISTEN = 10,
+        STATE_CLOSING = 11,
+};
+
+/* idiag_timer of what is left of a connection that has gone on to TIME_WAIT. */
+#define TIMER_TIME_WAIT 3
+
+/* Kernels fill at most 32 KiB at a time. */
+#define DUMP_BUFFER_SIZE (64 * 1024)
+#define DUMP_TRIES       3
+#define INTERRUPTED_MAX  16
+
+static const struct dump {
+        unsigned what;
+        uint8_t family;
+        uint8_t protocol;
+        uint8_t ext;
+        uint32_t states;
+} dumps[] = {
+#define TCP_STATES                                                                                 \
+        (1U << STATE_ESTABLISHED | 1U << STATE_SYN_SENT | 1U << STATE_FIN_WAIT1 |                  \
+         1U << STATE_FIN_WAIT2 | 1U << STATE_CLOSE_WAIT | 1U << STATE_LAST_ACK |                   \
+         1U << STATE_CLOSING)
+#define EXT_INFO (1U << (INET_DIAG_INFO - 1))
+        { DIAG_LISTENERS, AF_INET, IPPROTO_TCP, 0, 1U << STATE_LISTEN },
+        { DIAG_LISTENERS, AF_INET6, IPPROTO_TCP, 0, 1U << STATE_LISTEN },
+        { DIAG_LISTENERS, AF_INET, IPPROTO_UDP, 0, 1U << STATE_CLOSE },
+        { DIAG_LISTENERS, AF_INET6, IPPROTO_UDP, 0, 1U << STATE_CLOSE },
+        { DIAG_CONNECTIONS, AF_INET, IPPROTO_TCP, EXT_INFO, TCP_STATES },
+        { DIAG_CONNECTIONS, AF_INET6, IPPROTO_TCP, EXT_INFO, TCP_STATES },
+        { DIAG_CONNECTIONS, AF_INET, IPPROTO_UDP, 0, 1U << STATE_ESTABLISHED },
+        { DIAG_CONNECTIONS, AF_INET6, IPPROTO_UDP, 0, 1U << STATE_ESTABLISHED },
+};
+
+int diag_open(int ns_fd) {
+        int fd, own = -1, r = 0;
+
+        if (ns_fd >= 0) {
+                own = netns_enter(ns_fd);
+                if (own < 0)
+                        return own;
+        }
+
+        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+        if (fd < 0)
+                r = -errno;
+
+        if (own >= 0)
+                netns_leave(own);
+        return r < 0 ? r : fd;
+}
+
+/* A field of the kernel's tcp_info, which may be shorter than ours; 0 when it is not there. */
+#define TCP_INFO_FIELD(attr, field)                                                                \
+        tcp_info_get(attr, offsetof(struct tcp_info, field),                                       \
+                     sizeof(((struct tcp_info *) NULL)->field))
+
+static uint64_t tcp_info_get(const struct nlattr *attr, size_t offset, size_t size) {
+        const uint8_t *payload = mnl_attr_get_payload(attr);
+        uint64_t u64;
+        uint32_t u32;
+
+        if (mnl_attr_get_payload_len(attr) < offset + size)
+                return 0;
+        /* Attributes are aligned to four bytes only. */
+        if (size == sizeof(u32)) {
+                memcpy(&u32, payload + offset, sizeof(u32));
+                return u32;
+        }
+        memcpy(&u64, payload + offset, sizeof(u64));
+        return u64;
+}
+
+static void fill_bytes(const struct nlattr *info, struct event *e) {
+        uint64_t received = TCP_INFO_FIELD(info, tcpi_bytes_received);
+        uint64_t sent = TCP_INFO_FIELD(info, tcpi_bytes_sent);
+        uint64_t again = TCP_INFO_FIELD(info, tcpi_bytes_retrans);
+
+        /* Linux 4.19 brought tcpi_bytes_sent. */
+        if (mnl_attr_get_payload_len(info) <
+            offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(__u64))
+                return;
+
+        /* The FIN counts as a byte. These states say that it came; without data there is nothing
+         * else. */
+        if (e->new_state == STATE_CLOSE_WAIT || e->new_state == STATE_LAST_ACK ||
+            e->new_state == STATE_CLOSING)
+                received -= received > 0;
+        else if (TCP_INFO_FIELD(info, tcpi_data_segs_in) == 0)
+                received = 0;
+
+        e->bytes_received = received;
+        e->bytes_sent = sent > again ? sent - again : 0;
+        e->flags |= EVENT_BYTES;
+}
+
+static int index_attribute(const struct nlattr *attr, void *userdata) {
+        static const size_t least[INET_DIAG_MAX + 1] = {
+                [INET_DIAG_PROTOCOL] = sizeof(uint8_t),
+                [INET_DIAG_SKV6ONLY] = sizeof(uint8_t),
+                [INET_DIAG_CGROUP_ID] = sizeof(uint64_t),
+        };
+        const struct nlattr **attrs = userdata;
+        unsigned type = mnl_attr_get_type(attr);
+
+        /* Newer kernels may have more. */
+        if (type > INET_DIAG_MAX)
+                return MNL_CB_OK;
+        if (mnl_attr_get_payload_len(attr) < least[type])
+                return MNL_CB_ERROR;
+        attrs[type] = attr;
+        return MNL_CB_OK;
+}
+
+int diag_event(const struct nlmsghdr *nlh, uint32_t netns, uint8_t transport, struct event *ret) {
+        const struct inet_diag_msg *m;
+        const struct nlattr *attrs[INET_DIAG_MAX + 1] = { NULL };
+        struct event e = { .netns = netns };
+        size_t address;
+
+        if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m))
+                return -EBADMSG;
+        m = mnl_nlmsg_get_payload(nlh);
+
+        switch (m->idiag_family) {
+        case AF_INET:
+                address = sizeof(struct in_addr);
+                break;
+        case AF_INET6:
+                address = sizeof(struct in6_addr);
+                break;
+        default:
+                return 0;
+        }
+
+        /* Such a socket is gone; the entry only bears its cookie. */
+        if (m->idiag_timer == TIMER_TIME_WAIT)
+                return 0;
+
+        if (mnl_attr_parse(nlh, sizeof(*m), index_attribute, attrs) < 0)
+                return -EBADMSG;
+        if (attrs[INET_DIAG_PROTOCOL])
+                transport = mnl_attr_get_u8(attrs[INET_DIAG_PROTOCOL]);
+        if (transport != IPPROTO_TCP && transport != IPPROTO_UDP)
+                return 0;
+
+        e.transport = transport;
+        e.family = m->idiag_family;
+        e.new_state = m->idiag_state;
+        e.cookie = (uint64_t) m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0];
+        memcpy(e.local, m->id.idiag_src, address);
+        memcpy(e.remote, m->id.idiag_dst, address);
+        e.local_port = ntohs(m->id.idiag_sport);
+        e.remote_port = ntohs(m->id.idiag_dport);
+        e.ifindex = m->id.idiag_if;
+        /* Only dumps bear it; destroy groups leave a zero, which would read as root. */
+        e.uid = nlh->nlmsg_flags & NLM_F_MULTI ? m->idiag_uid : UINT32_MAX;
+        if (transport == IPPROTO_UDP && m->idiag_state == STATE_ESTABLISHED)
+                e.flags |= EVENT_CONNECTED;
+        if (attrs[INET_DIAG_SKV6ONLY] && mnl_attr_get_u8(attrs[INET_DIAG_SKV6ONLY]))
+                e.flags |= EVENT_V6ONLY;
+        if (attrs[INET_DIAG_CGROUP_ID])
+                e.cgroup_id = mnl_attr_get_u64(attrs[INET_DIAG_CGROUP_ID]);
+        if (transport == IPPROTO_TCP && attrs[INET_DIAG_INFO])
+                fill_bytes(attrs[INET_DIAG_INFO], &e);
+
+        *ret = e;
+        return 1;
+}
+
+static uint64_t now_ns(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_BOOTTIME, &ts);
+        return (uint64_t) ts.tv_sec * 1000000000U + (uint64_t) ts.tv_nsec;
+}
+
+static int request(int fd, const struct dump *d, uint32_t seq) {
+        uint8_t buffer[NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct inet_diag_req_v2))]
+                __attribute__((aligned(NLMSG_ALIGNTO))) = { 0 };
+        struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+        struct inet_diag_req_v2 *req;
+
+        nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+        nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        nlh->nlmsg_seq = seq;
+        req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
+        req->sdiag_family = d->family;
+        req->sdiag_protocol = d->protocol;
+        req->idiag_ext = d->ext;
+        req->idiag_states = d->states;
+
+        if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
+                return -errno;
+        return 0;
+}
+
+/* What ends a dump: 1 and *ret_error, or 0 to go on. */
+static int ends_dump(const struct nlmsghdr *nlh, int *ret_error) {
+        int error = 0;
+
+        if (nlh->nlmsg_type != NLMSG_DONE && nlh->nlmsg_type != NLMSG_ERROR)
+                return 0;
+        /* Both begin with a negative errno or 0. */
+        if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(error))
+                memcpy(&error, mnl_nlmsg_get_payload(nlh), sizeof(error));
+        else
+                error = nlh->nlmsg_type == NLMSG_ERROR ? -EBADMSG : 0;
+        *ret_error = error > 0 ? -EBADMSG : error;
+        return 1;
+}
+
+/*
+ * One request and all of its answer. The kernel has the next part ready whenever a part has been
+ * taken and its end is that of the socket hash, so this neither waits nor goes on forever. The
+ * answer is read to its end after an error too: the socket would refuse the next request otherwise.
+ */
+static int dump_once(int fd, const struct dump *d, uint32_t seq, uint32_t netns,
+                     source_emit_fn emit, void *userdata) {
+        uint8_t buffer[DUMP_BUFFER_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+        unsigned interrupted = 0;
+        bool inconsistent = false;
+        int r, error = 0, end = 0;
+
+        r = request(fd, d, seq);
+        if (r < 0)
+                return r;
+
+        for (;;) {
+                struct iovec iov = { .iov_base = buffer, .iov_len = sizeof(buffer) };
+                struct sockaddr_nl from = { 0 };
+                struct msghdr mh = { .msg_name = &from,
+                                     .msg_namelen = sizeof(from),
+                                     .msg_iov = &iov,
+                                     .msg_iovlen = 1 };
+                const struct nlmsghdr *nlh = (const struct nlmsghdr *) buffer;
+                ssize_t n = recvmsg(fd, &mh, 0);
+                uint64_t time_ns;
+                int left;
+
+                if (n < 0) {
+                        if (errno == EINTR && interrupted++ < INTERRUPTED_MAX)
+                                continue;
+                        return error ? error : -errno;
+                }
+                if (from.nl_pid != 0)
+                        continue;
+                if (mh.msg_flags & MSG_TRUNC) {
+                        error = error ? error : -EMSGSIZE;
+                        continue;
+                }
+
+                time_ns = now_ns();
+                left = (int) n;
+                for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+                        struct event e;
+
+                        if (nlh->nlmsg_seq != seq)
+                                continue;
+                        if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
+                                inconsistent = true;
+                        if (ends_dump(nlh, &end)) {
+                                if (error || end < 0)
+                                        return error ? error : end;
+                                return inconsistent ? -EINTR : 0;
+                        }
+                        if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY)
+                                continue;
+
+                        r = diag_event(nlh, netns, d->protocol, &e);
+                        if (r < 0)
+                                error = error ? error : r;
+                        if (r <= 0)
+                                continue;
+                        e.type = EVENT_FOUND;
+                        e.time_ns = time_ns;
+                        emit(&e, sizeof(e), userdata);
+                }
+        }
+}
+
+int diag_dump(int diag_fd, uint32_t netns, unsigned what, source_emit_fn emit, void *userdata) {
+        /* Tells the answer to this request from what is left of an earlier one. */
+        static uint32_t seq;
+        int r;
+
+        for (size_t i = 0; i < sizeof(dumps) / sizeof(dumps[0]); i++) {
+                if (!(dumps[i].what & what))
+                        continue;
+                for (unsigned try = 0; try < DUMP_TRIES; try++) {
+                        r = dump_once(diag_fd, &dumps[i], ++seq, netns, emit, userdata);
+                        if (r != -EINTR)
+                                break;
+                }
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
