@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ports.h"
+#include "record.h"
+
+#define REGISTRY_MAX_BYTES (4U * 1024 * 1024)
+#define SYSTEM_LAST        1023U
+#define USER_LAST          49151U
+
+static const char *const category_names[CATEGORY_MAX] = {
+        [CATEGORY_SYSTEM] = "system",
+        [CATEGORY_USER] = "user",
+        [CATEGORY_DYNAMIC] = "dynamic",
+};
+
+/* A bit for each transport of record.h. */
+#define TRANSPORT_BIT(t)   (1U << (t))
+#define TRANSPORT_BITS_ALL (TRANSPORT_BIT(TRANSPORT_TCP) | TRANSPORT_BIT(TRANSPORT_UDP))
+
+struct service {
+        uint32_t name; /* offset in the text */
+        uint16_t port;
+        uint16_t transports; /* TRANSPORT_BIT() */
+};
+
+struct services {
+        char *text;
+        struct service *table; /* by port, those of one port in the order of the file */
+        size_t n;
+};
+
+enum category category_of(uint16_t port) {
+        if (port <= SYSTEM_LAST)
+                return CATEGORY_SYSTEM;
+        return port <= USER_LAST ? CATEGORY_USER : CATEGORY_DYNAMIC;
+}
+
+const char *category_name(unsigned category) {
+        return category < CATEGORY_MAX ? category_names[category] : NULL;
+}
+
+int category_parse(const char *name) {
+        for (unsigned i = 0; i < CATEGORY_MAX; i++)
+                if (strcmp(category_names[i], name) == 0)
+                        return (int) i;
+        return -EINVAL;
+}
+
+/* The whole file, with a NUL behind it. */
+static int read_bounded(int fd, size_t max, char **ret, size_t *ret_size) {
+        size_t size = 0, allocated = 0;
+        char *text = NULL;
+
+        for (;;) {
+                ssize_t n;
+
+                if (size + 1 >= allocated) {
+                        char *larger;
+
+                        allocated = allocated ? allocated * 2 : 64U * 1024;
+                        larger = realloc(text, allocated);
+                        if (!larger) {
+                                free(text);
+                                return -ENOMEM;
+                        }
+                        text = larger;
+                }
+                n = read(fd, text + size, allocated - size - 1);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0) {
+                        int r = -errno;
+
+                        free(text);
+                        return r;
+                }
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+                if (size > max) {
+                        free(text);
+                        return -EFBIG;
+                }
+        }
+        text[size] = 0;
+        *ret = text;
+        *ret_size = size;
+        return 0;
+}
+
+/* A decimal number of at most 65535 without a sign. */
+static int parse_port(const char *s, uint16_t *ret) {
+        unsigned value = 0;
+
+        if (*s == 0)
+                return -EINVAL;
+        for (; *s; s++) {
+                if (*s < '0' || *s > '9')
+                        return -EINVAL;
+                value = value * 10 + (unsigned) (*s - '0');
+                if (value > UINT16_MAX)
+                        return -EINVAL;
+        }
+        *ret = (uint16_t) value;
+        return 0;
+}
+
+/* "tcp,udp,sctp" to bits; transports that are not recorded here count for nothing. Cuts the list
+ * up. */
+static unsigned parse_transports(char *list) {
+        unsigned bits = 0;
+        char *word;
+
+        while ((word = strsep(&list, ","))) {
+                int t = transport_parse(word);
+
+                if (t > 0)
+                        bits |= TRANSPORT_BIT(t);
+        }
+        return bits;
+}
+
+/* 1: a service, 0: nothing for us, negative: malformed. Cuts the line up. */
+static int parse_line(const struct services *s, char *line, struct service *ret) {
+        char *port, *transports, *name;
+        uint16_t number;
+
+        if (line[0] == '#' || line[0] == 0)
+                return 0;
+        port = strsep(&line, "\t");
+        transports = strsep(&line, "\t");
+        name = strsep(&line, "\t");
+        if (!transports || !name || line || transports[0] == 0 || name[0] == 0 ||
+            parse_port(port, &number) < 0)
+                return -EINVAL;
+        *ret = (struct service){
+                .name = (uint32_t) (name - s->text),
+                .port = number,
+                .transports = (uint16_t) parse_transports(transports),
+        };
+        return ret->transports != 0;
+}
+
+static int compare_services(const void *a, const void *b) {
+        const struct service *x = a, *y = b;
+
+        if (x->port != y->port)
+                return x->port < y->port ? -1 : 1;
+        /* qsort() is not stable; what stands earlier in the file has the lower offset. */
+        return x->name < y->name ? -1 : x->name > y->name;
+}
+
+int services_load(struct services **ret, int fd, unsigned *ret_skipped) {
+        struct services *s;
+        size_t size = 0, lines = 0;
+        unsigned skipped = 0;
+        char *rest, *line;
+        int r;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+        r = read_bounded(fd, REGISTRY_MAX_BYTES, &s->text, &size);
+        if (r < 0) {
+                services_free(s);
+                return r;
+        }
+        if (memchr(s->text, 0, size)) {
+                services_free(s);
+                return -EBADMSG;
+        }
+        for (size_t i = 0; i < size; i++)
+                lines += s->text[i] == '\n';
+        s->table = calloc(lines + 1, sizeof(*s->table));
+        if (!s->table) {
+                services_free(s);
+                return -ENOMEM;
+        }
+
+        rest = s->text;
+        while ((line = strsep(&rest, "\n"))) {
+                r = parse_line(s, line, &s->table[s->n]);
+                if (r > 0)
+                        s->n++;
+                else if (r < 0)
+                        skipped++;
+        }
+        qsort(s->table, s->n, sizeof(*s->table), compare_services);
+
+        if (ret_skipped)
+                *ret_skipped = skipped;
+        *ret = s;
+        return 0;
+}
+
+struct services *services_free(struct services *s) {
+        if (!s)
+                return NULL;
+        free(s->table);
+        free(s->text);
+        free(s);
+        return NULL;
+}
+
+/* The first service that is not below the port. */
+static size_t find_port(const struct services *s, uint16_t port) {
+        size_t low = 0, high = s->n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (s->table[middle].port < port)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+static unsigned wanted_bits(unsigned transport) {
+        if (transport == 0)
+                return TRANSPORT_BITS_ALL;
+        return transport < TRANSPORT_MAX ? TRANSPORT_BIT(transport) : 0;
+}
+
+const char *services_lookup(const struct services *s, uint16_t port, unsigned transport) {
+        const char *name = NULL;
+
+        return services_list(s, port, transport, &name, 1) > 0 ? name : NULL;
+}
+
+static bool contains(const char **names, size_t n, const char *name) {
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(names[i], name) == 0)
+                        return true;
+        return false;
+}
+
+size_t services_list(const struct services *s, uint16_t port, unsigned transport,
+                     const char **names, size_t max) {
+        unsigned bits = wanted_bits(transport);
+        size_t n = 0;
+
+        if (!s)
+                return 0;
+        for (size_t i = find_port(s, port); i < s->n && s->table[i].port == port && n < max; i++) {
+                const char *name = s->text + s->table[i].name;
+
+                if ((s->table[i].transports & bits) && !contains(names, n, name))
+                        names[n++] = name;
+        }
+        return n;
+}
+
+int ports_ephemeral_range(uint16_t *ret_first, uint16_t *ret_last) {
+        unsigned first, last;
+        FILE *f;
+        int n;
+
+        f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+        if (!f)
+                return -errno;
+        n = fscanf(f, "%u %u", &first, &last);
+        fclose(f);
+        if (n != 2 || first > last || last > UINT16_MAX)
+                return -EBADMSG;
+        *ret_first = (uint16_t) first;
+        *ret_last = (uint16_t) last;
+        return 0;
+}
