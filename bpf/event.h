@@ -33,7 +33,8 @@ enum event_flags {
         EVENT_FOREIGN_PID = 1 << 4, /* the process is outside of our pid namespace; pid is 0 */
         EVENT_CONNECTED = 1 << 5,   /* EVENT_FOUND, UDP: has a peer */
         EVENT_LISTENERS_ONLY = 1 << 6, /* EVENT_SNAPSHOT_*: only listeners were dumped */
-        EVENT_AUTOBOUND = 1 << 7,   /* EVENT_FOUND, UDP: probably bound by the kernel, not by bind() */
+        EVENT_AUTOBOUND =
+                1 << 7, /* EVENT_FOUND, UDP: probably bound by the kernel, not by bind() */
 };
 
 #define EVENT_NAME_SIZE 16
@@ -65,7 +66,7 @@ struct event {
         __u8 old_state;
         __u8 new_state;
         __u8 flags;
-        __u16 error; /* sk_err, positive errno */
+        __u16 error;                /* sk_err, positive errno */
         char name[EVENT_NAME_SIZE]; /* of the group leader */
 };
 
@@ -81,6 +82,6 @@ struct event_process {
 };
 
 struct event_cgroup {
-        struct event head; /* cgroup_id; type EVENT_CGROUP */
+        struct event head;          /* cgroup_id; type EVENT_CGROUP */
         char path[EVENT_PATH_SIZE]; /* below the unified hierarchy's root, begins with '/' */
 };

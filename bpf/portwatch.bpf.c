@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
+
+#include "types.h"
+#include "event.h"
+
+/* Set by the recorder before loading. */
+const volatile __u32 own_pid_namespace = 0; /* inode, or 0: the initial one, no translation */
+
+/* Read by the recorder at each drain. */
+__u64 lost_events = 0;
+
+char licence_of_programs[] SEC("license") = "GPL";
+
+#define AF_INET  2
+#define AF_INET6 10
+
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+
+/* include/net/tcp_states.h */
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT    2
+#define TCP_SYN_RECV    3
+#define TCP_FIN_WAIT1   4
+#define TCP_CLOSE       7
+#define TCP_CLOSE_WAIT  8
+#define TCP_LAST_ACK    9
+#define TCP_LISTEN      10
+
+#define SHUTDOWN_BOTH  3
+#define PATH_DEPTH     24
+#define PATH_COMPONENT 64
+#define PID_LEVELS     8
+
+/* The recorder sets its size before loading. */
+struct {
+        __uint(type, BPF_MAP_TYPE_RINGBUF);
+        __uint(max_entries, 1 << 24);
+} ring SEC(".maps");
+
+/* Processes whose executable was told. One that was forgotten is told again: no harm but a line. */
+struct told {
+        __u64 start_ns;
+        __u64 exec_id;
+};
+struct {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, 16384);
+        __type(key, __u32);
+        __type(value, struct told);
+} processes SEC(".maps");
+
+static __always_inline void *ring_take(__u64 size) {
+        void *p = bpf_ringbuf_reserve(&ring, size, 0);
+
+        if (!p)
+                __sync_fetch_and_add(&lost_events, 1);
+        return p;
+}
+
+/*
+ * A thread group's id in the recorder's own pid namespace; 0 when it is outside of it. Walks the
+ * levels because the recorder cannot learn its own.
+ */
+static __always_inline __u32 pid_translate(struct task_struct *leader) {
+        struct pid *pid = BPF_CORE_READ(leader, thread_pid);
+        unsigned int level = BPF_CORE_READ(pid, level);
+        unsigned long size = bpf_core_type_size(struct upid);
+        void *numbers = (void *) pid + bpf_core_field_offset(struct pid, numbers);
+
+        for (unsigned int i = 1; i < PID_LEVELS; i++) {
+                struct upid *upid = numbers + i * size;
+
+                if (i > level)
+                        break;
+                if (BPF_CORE_READ(upid, ns, ns.inum) == own_pid_namespace)
+                        return BPF_CORE_READ(upid, nr);
+        }
+        return 0;
+}
+
+/* Who makes this call. Fields are set one by one: the event lies in the ring and is not zeroed. */
+static __always_inline void fill_process(struct event *ev, struct task_struct *leader) {
+        ev->cgroup_id = bpf_get_current_cgroup_id();
+        ev->start_ns = BPF_CORE_READ(leader, start_boottime);
+        ev->exec_id = (__u32) BPF_CORE_READ(leader, self_exec_id);
+        ev->uid = (__u32) bpf_get_current_uid_gid();
+        BPF_CORE_READ_STR_INTO(&ev->name, leader, comm);
+        if (own_pid_namespace == 0)
+                ev->pid = (__u32) (bpf_get_current_pid_tgid() >> 32);
+        else {
+                ev->pid = pid_translate(leader);
+                if (ev->pid == 0)
+                        ev->flags |= EVENT_FOREIGN_PID;
+        }
+}
+
+static __always_inline void fill_no_process(struct event *ev) {
+        ev->cgroup_id = 0;
+        ev->start_ns = 0;
+        ev->exec_id = 0;
+        ev->pid = 0;
+        ev->name[0] = 0;
+}
+
+/*
+ * The path of the executable, leaf first, across mount points up to the root of the process's
+ * mount namespace: what readlink on /proc/PID/exe gives, taken while the process is surely there.
+ * One step is one component or one mount point; bpf_loop() so that the verifier looks at it once.
+ */
+struct walk {
+        struct event_process *ev;
+        struct dentry *dentry;
+        struct mount *mount;
+        __u32 used;
+        __u32 n;
+        __u32 whole;
+};
+
+static long walk_step(__u32 i, struct walk *w) {
+        struct mount *mount = w->mount;
+        struct dentry *dentry = w->dentry;
+        struct dentry *root = BPF_CORE_READ(mount, mnt.mnt_root);
+        struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+        const unsigned char *name;
+        __u32 used = w->used;
+        long size;
+
+        (void) i;
+        if (dentry == root || dentry == parent) {
+                struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+
+                if (above == mount || dentry != root) {
+                        w->whole = 1;
+                        return 1;
+                }
+                w->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+                w->mount = above;
+                return 0;
+        }
+        if (used > EVENT_PATH_SIZE - PATH_COMPONENT)
+                return 1;
+        name = BPF_CORE_READ(dentry, d_name.name);
+        size = bpf_probe_read_kernel_str(&w->ev->path[used], PATH_COMPONENT, name);
+        /* A component that fills its room may have been cut. */
+        if (size <= 0 || size >= PATH_COMPONENT)
+                return 1;
+        w->used = used + (__u32) size;
+        w->n++;
+        w->dentry = parent;
+        return 0;
+}
+
+static __always_inline void fill_path(struct event_process *ev, struct task_struct *leader) {
+        struct file *file = BPF_CORE_READ(leader, mm, exe_file);
+        void *vfsmount = BPF_CORE_READ(file, f_path.mnt);
+        struct walk w = {
+                .ev = ev,
+                .dentry = BPF_CORE_READ(file, f_path.dentry),
+                .mount = vfsmount - bpf_core_field_offset(struct mount, mnt),
+        };
+
+        bpf_loop(PATH_DEPTH, walk_step, &w, 0);
+        ev->n_components = w.n;
+        ev->truncated = !w.whole;
+}
+
+/* Tells the executable of the calling process once, before the first event that names it. */
+static __always_inline void tell_process(struct task_struct *leader) {
+        __u32 key = (__u32) (bpf_get_current_pid_tgid() >> 32);
+        struct told now = {
+                .start_ns = BPF_CORE_READ(leader, start_boottime),
+                .exec_id = BPF_CORE_READ(leader, self_exec_id),
+        };
+        struct told *told = bpf_map_lookup_elem(&processes, &key);
+        struct event_process *ev;
+
+        if (told && told->start_ns == now.start_ns && told->exec_id == now.exec_id)
+                return;
+        ev = ring_take(sizeof(*ev));
+        if (!ev)
+                return;
+        ev->head.type = EVENT_PROCESS;
+        ev->head.flags = EVENT_IN_PROCESS;
+        ev->head.time_ns = bpf_ktime_get_boot_ns();
+        fill_process(&ev->head, leader);
+        fill_path(ev, leader);
+        bpf_ringbuf_submit(ev, 0);
+        bpf_map_update_elem(&processes, &key, &now, BPF_ANY);
+}
+
+static __always_inline void fill_tuple(struct event *ev, struct sock *sk) {
+        ev->family = (__u8) sk->__sk_common.skc_family;
+        __builtin_memset(ev->local, 0, sizeof(ev->local) + sizeof(ev->remote));
+        if (ev->family == AF_INET) {
+                *(__u32 *) ev->local = sk->__sk_common.skc_rcv_saddr;
+                *(__u32 *) ev->remote = sk->__sk_common.skc_daddr;
+        } else {
+                bpf_core_read(ev->local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+                bpf_core_read(ev->remote, 16, &sk->__sk_common.skc_v6_daddr);
+        }
+        ev->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+        ev->netns = sk->__sk_common.skc_net.net->ns.inum;
+        ev->ifindex = (__u32) sk->__sk_common.skc_bound_dev_if;
+        if (BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only))
+                ev->flags |= EVENT_V6ONLY;
+}
+
+/* Is this change one that the tracker wants, and is it made in the call of the socket's owner? */
+enum interest { SKIP, WANTED, IN_CALL };
+
+static __always_inline enum interest state_interest(struct sock *sk, int old_state, int new_state) {
+        switch (new_state) {
+        case TCP_LISTEN:
+        case TCP_SYN_SENT:
+                return IN_CALL;
+        case TCP_ESTABLISHED:
+                return WANTED;
+        case TCP_FIN_WAIT1:
+        case TCP_LAST_ACK:
+                return sk->sk_socket && sk->sk_lock.owned ? IN_CALL : SKIP;
+        case TCP_CLOSE:
+                if (old_state == TCP_CLOSE)
+                        return SKIP;
+                if (old_state == TCP_LISTEN)
+                        return IN_CALL;
+                if (sk->sk_shutdown == SHUTDOWN_BOTH && sk->sk_socket && sk->sk_lock.owned &&
+                    (old_state == TCP_ESTABLISHED || old_state == TCP_CLOSE_WAIT ||
+                     old_state == TCP_SYN_SENT))
+                        return IN_CALL;
+                return WANTED;
+        default:
+                return SKIP;
+        }
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
+        enum interest interest;
+        struct tcp_sock *tcp;
+        struct event *ev;
+
+        /* An MPTCP connection shows its subflows as TCP as well: those are taken, it is not. */
+        if (sk->sk_protocol != IPPROTO_TCP)
+                return 0;
+        interest = state_interest(sk, old_state, new_state);
+        if (interest == SKIP)
+                return 0;
+        if (interest == IN_CALL)
+                tell_process(bpf_get_current_task_btf()->group_leader);
+
+        ev = ring_take(sizeof(*ev));
+        if (!ev)
+                return 0;
+        ev->type = EVENT_STATE;
+        ev->transport = IPPROTO_TCP;
+        ev->old_state = (__u8) old_state;
+        ev->new_state = (__u8) new_state;
+        ev->flags = sk->sk_socket ? EVENT_HAS_SOCKET : 0;
+        ev->error = (__u16) sk->sk_err;
+        ev->time_ns = bpf_ktime_get_boot_ns();
+        ev->cookie = bpf_get_socket_cookie(sk);
+        ev->bytes_received = 0;
+        ev->bytes_sent = 0;
+        fill_tuple(ev, sk);
+        /* skc_num is 0 at the end of accepted and autobound ones; inet_sport stays. */
+        ev->local_port = sk->__sk_common.skc_num;
+        tcp = bpf_skc_to_tcp_sock(sk);
+        if (tcp) {
+                if (ev->local_port == 0)
+                        ev->local_port = bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport);
+                if (new_state == TCP_CLOSE && old_state != TCP_LISTEN) {
+                        /* The peer's FIN counts as a received byte. */
+                        __u64 fin = sk->__sk_common.skc_flags >>
+                                            bpf_core_enum_value(enum sock_flags, SOCK_DONE) &
+                                    1;
+
+                        ev->bytes_received = tcp->bytes_received;
+                        if (ev->bytes_received >= fin)
+                                ev->bytes_received -= fin;
+                        ev->bytes_sent = tcp->bytes_sent - tcp->bytes_retrans;
+                        ev->flags |= EVENT_BYTES;
+                }
+        }
+        if (interest == IN_CALL) {
+                ev->flags |= EVENT_IN_PROCESS;
+                fill_process(ev, bpf_get_current_task_btf()->group_leader);
+        } else {
+                fill_no_process(ev);
+                ev->uid = sk->sk_uid.val;
+        }
+        bpf_ringbuf_submit(ev, 0);
+        return 0;
+}
+
+/*
+ * UDP has no states: what counts is bind(), connect() and the last close. All in the caller's
+ * own call, at the root of the control groups, so in every namespace. The helpers that take typed
+ * pointers are not for these programs; current is read with probes.
+ */
+static __always_inline struct event *udp_event(__u8 type, __u8 family, __u64 cookie) {
+        struct task_struct *task = (void *) bpf_get_current_task();
+        struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+        struct event *ev;
+
+        tell_process(leader);
+        ev = ring_take(sizeof(*ev));
+        if (!ev)
+                return NULL;
+        __builtin_memset(ev, 0, sizeof(*ev));
+        ev->type = type;
+        ev->transport = IPPROTO_UDP;
+        ev->family = family;
+        ev->flags = EVENT_IN_PROCESS | EVENT_HAS_SOCKET;
+        ev->time_ns = bpf_ktime_get_boot_ns();
+        ev->cookie = cookie;
+        ev->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+        fill_process(ev, leader);
+        return ev;
+}
+
+SEC("cgroup/post_bind4")
+int udp_bind4(struct bpf_sock *ctx) {
+        struct event *ev;
+
+        if (ctx->protocol != IPPROTO_UDP)
+                return 1;
+        ev = udp_event(EVENT_BIND, AF_INET, bpf_get_socket_cookie(ctx));
+        if (ev) {
+                *(__u32 *) ev->local = ctx->src_ip4;
+                ev->local_port = (__u16) ctx->src_port;
+                bpf_ringbuf_submit(ev, 0);
+        }
+        return 1;
+}
+
+SEC("cgroup/post_bind6")
+int udp_bind6(struct bpf_sock *ctx) {
+        struct event *ev;
+
+        if (ctx->protocol != IPPROTO_UDP)
+                return 1;
+        ev = udp_event(EVENT_BIND, AF_INET6, bpf_get_socket_cookie(ctx));
+        if (ev) {
+                __u32 *local = (__u32 *) ev->local;
+
+                local[0] = ctx->src_ip6[0];
+                local[1] = ctx->src_ip6[1];
+                local[2] = ctx->src_ip6[2];
+                local[3] = ctx->src_ip6[3];
+                ev->local_port = (__u16) ctx->src_port;
+                bpf_ringbuf_submit(ev, 0);
+        }
+        return 1;
+}
+
+SEC("cgroup/connect4")
+int udp_connect4(struct bpf_sock_addr *ctx) {
+        struct event *ev;
+
+        if (ctx->protocol != IPPROTO_UDP)
+                return 1;
+        ev = udp_event(EVENT_CONNECT, AF_INET, bpf_get_socket_cookie(ctx));
+        if (ev) {
+                *(__u32 *) ev->remote = ctx->user_ip4;
+                ev->remote_port = bpf_ntohs((__u16) ctx->user_port);
+                bpf_ringbuf_submit(ev, 0);
+        }
+        return 1;
+}
+
+SEC("cgroup/connect6")
+int udp_connect6(struct bpf_sock_addr *ctx) {
+        struct event *ev;
+
+        if (ctx->protocol != IPPROTO_UDP)
+                return 1;
+        ev = udp_event(EVENT_CONNECT, AF_INET6, bpf_get_socket_cookie(ctx));
+        if (ev) {
+                __u32 *remote = (__u32 *) ev->remote;
+
+                remote[0] = ctx->user_ip6[0];
+                remote[1] = ctx->user_ip6[1];
+                remote[2] = ctx->user_ip6[2];
+                remote[3] = ctx->user_ip6[3];
+                ev->remote_port = bpf_ntohs((__u16) ctx->user_port);
+                bpf_ringbuf_submit(ev, 0);
+        }
+        return 1;
+}
+
+SEC("cgroup/sock_release")
+int udp_release(struct bpf_sock *ctx) {
+        struct event *ev;
+
+        if (ctx->protocol != IPPROTO_UDP)
+                return 1;
+        ev = udp_event(EVENT_RELEASE, (__u8) ctx->family, bpf_get_socket_cookie(ctx));
+        if (ev)
+                bpf_ringbuf_submit(ev, 0);
+        return 1;
+}
+
+/* Control groups come and go faster than anybody could look: their paths are told as they are made.
+ */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(cgroup_made, struct cgroup *cgroup, const char *path) {
+        struct event_cgroup *ev = ring_take(sizeof(*ev));
+
+        if (!ev)
+                return 0;
+        ev->head.type = EVENT_CGROUP;
+        ev->head.flags = 0;
+        ev->head.time_ns = bpf_ktime_get_boot_ns();
+        ev->head.cgroup_id = cgroup->kn->id;
+        bpf_probe_read_kernel_str(ev->path, sizeof(ev->path), path);
+        bpf_ringbuf_submit(ev, 0);
+        return 0;
+}

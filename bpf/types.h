@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The few kernel types the programs look into, with only the fields that they read. libbpf
+ * relocates each access against the running kernel's BTF, so these need not match its layout; names
+ * must.
+ */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct ns_common {
+        unsigned int inum;
+};
+
+struct net {
+        struct ns_common ns;
+};
+
+typedef struct {
+        struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+        unsigned char in6_u[16];
+};
+
+struct sock_common {
+        __u32 skc_daddr;
+        __u32 skc_rcv_saddr;
+        __u16 skc_dport;
+        __u16 skc_num;
+        unsigned short skc_family;
+        unsigned char skc_state;
+        unsigned char skc_ipv6only : 1;
+        int skc_bound_dev_if;
+        unsigned long skc_flags;
+        possible_net_t skc_net;
+        struct in6_addr skc_v6_daddr;
+        struct in6_addr skc_v6_rcv_saddr;
+};
+
+typedef struct {
+        int owned;
+} socket_lock_t;
+
+typedef struct {
+        __u32 val;
+} kuid_t;
+
+struct socket;
+
+struct sock {
+        struct sock_common __sk_common;
+        socket_lock_t sk_lock;
+        struct socket *sk_socket;
+        unsigned short sk_protocol;
+        unsigned char sk_shutdown;
+        int sk_err;
+        kuid_t sk_uid;
+};
+
+struct inet_sock {
+        struct sock sk;
+        __u16 inet_sport;
+};
+
+struct inet_connection_sock {
+        struct inet_sock icsk_inet;
+};
+
+struct tcp_sock {
+        struct inet_connection_sock inet_conn;
+        __u64 bytes_received;
+        __u64 bytes_sent;
+        __u64 bytes_retrans;
+};
+
+struct nsproxy {
+        struct net *net_ns;
+};
+
+struct pid_namespace {
+        struct ns_common ns;
+};
+
+struct upid {
+        int nr;
+        struct pid_namespace *ns;
+};
+
+struct pid {
+        unsigned int level;
+        struct upid numbers[1];
+};
+
+struct qstr {
+        const unsigned char *name;
+};
+
+struct dentry {
+        struct dentry *d_parent;
+        struct qstr d_name;
+};
+
+struct vfsmount {
+        struct dentry *mnt_root;
+};
+
+struct mount {
+        struct mount *mnt_parent;
+        struct dentry *mnt_mountpoint;
+        struct vfsmount mnt;
+};
+
+struct path {
+        struct vfsmount *mnt;
+        struct dentry *dentry;
+};
+
+struct file {
+        struct path f_path;
+};
+
+struct mm_struct {
+        struct file *exe_file;
+};
+
+struct kernfs_node {
+        __u64 id;
+};
+
+struct cgroup {
+        struct kernfs_node *kn;
+};
+
+struct task_struct {
+        struct mm_struct *mm;
+        struct task_struct *group_leader;
+        struct pid *thread_pid;
+        struct nsproxy *nsproxy;
+        int tgid;
+        __u64 start_boottime;
+        __u64 self_exec_id;
+        char comm[16];
+};
+
+enum sock_flags {
+        SOCK_DONE = 1, /* only its name counts: the value is the running kernel's */
+};
+
+#pragma clang attribute pop
