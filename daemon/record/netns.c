@@ -31,12 +31,10 @@
 /* Where namespaces are bound to names, so that they last without a process. */
 static const char *const named_folders[] = { "/run/netns", "/run/docker/netns" };
 
-static const int destroy_groups[] = {
-        SKNLGRP_INET_TCP_DESTROY,
-        SKNLGRP_INET6_TCP_DESTROY,
-        SKNLGRP_INET_UDP_DESTROY,
-        SKNLGRP_INET6_UDP_DESTROY,
-};
+#define GROUP(group) (1U << ((group) -1))
+#define DESTROY_GROUPS                                                                             \
+        (GROUP(SKNLGRP_INET_TCP_DESTROY) | GROUP(SKNLGRP_INET6_TCP_DESTROY) |                      \
+         GROUP(SKNLGRP_INET_UDP_DESTROY) | GROUP(SKNLGRP_INET6_UDP_DESTROY))
 
 /* One look through the machine. */
 struct scan {
@@ -74,8 +72,9 @@ uint32_t netns_own(void) {
 }
 
 static int destroy_open(int rcvbuf) {
-        int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG), r;
-        int on = 1;
+        struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = DESTROY_GROUPS };
+        int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+        int on = 1, r;
 
         if (fd < 0)
                 return -errno;
@@ -90,10 +89,9 @@ static int destroy_open(int rcvbuf) {
          */
         if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
                 goto fail;
-        for (size_t i = 0; i < sizeof(destroy_groups) / sizeof(destroy_groups[0]); i++)
-                if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &destroy_groups[i],
-                               sizeof(destroy_groups[i])) < 0)
-                        goto fail;
+        /* An unbound socket may join groups as well, and hears nothing. */
+        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+                goto fail;
         return fd;
 
 fail:

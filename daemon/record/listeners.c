@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "listeners.h"
+
+#define BUCKETS 4096U
+
+static uint32_t bucket_of(const struct record *r) {
+        uint64_t key = (uint64_t) r->netns << 32 | (uint64_t) r->transport << 16 | r->local_port;
+
+        return (uint32_t) (key * 0x9E3779B97F4A7C15ULL >> 52);
+}
+_Static_assert(BUCKETS == 1U << (64 - 52), "the hash above fills the table");
+
+int listeners_init(struct listeners *l, uint64_t capacity) {
+        l->buckets = malloc(BUCKETS * sizeof(uint32_t));
+        l->next = malloc(capacity * sizeof(uint32_t));
+        if (!l->buckets || !l->next) {
+                listeners_done(l);
+                return -ENOMEM;
+        }
+        memset(l->buckets, 0xFF, BUCKETS * sizeof(uint32_t));
+        return 0;
+}
+
+void listeners_done(struct listeners *l) {
+        free(l->buckets);
+        free(l->next);
+        *l = (struct listeners){};
+}
+
+void listeners_add(struct listeners *l, const struct live *live, uint32_t slot) {
+        uint32_t bucket = bucket_of(&live->slots[LIVE_LISTENERS][slot]);
+
+        l->next[slot] = l->buckets[bucket];
+        l->buckets[bucket] = slot;
+}
+
+void listeners_remove(struct listeners *l, const struct live *live, uint32_t slot) {
+        uint32_t *link = &l->buckets[bucket_of(&live->slots[LIVE_LISTENERS][slot])];
+
+        while (*link != LISTENERS_NONE && *link != slot)
+                link = &l->next[*link];
+        if (*link == slot)
+                *link = l->next[slot];
+}
+
+uint32_t listeners_match(const struct listeners *l, const struct live *live,
+                         const struct record *connection) {
+        uint32_t best = LISTENERS_NONE;
+
+        for (uint32_t slot = l->buckets[bucket_of(connection)]; slot != LISTENERS_NONE;
+             slot = l->next[slot]) {
+                const struct record *r = &live->slots[LIVE_LISTENERS][slot];
+
+                if (r->netns != connection->netns || r->transport != connection->transport ||
+                    r->local_port != connection->local_port)
+                        continue;
+                if (r->family == connection->family &&
+                    memcmp(r->local, connection->local, sizeof(r->local)) == 0)
+                        return slot;
+                if (r->exposure == EXPOSURE_ANY &&
+                    (r->family == connection->family || r->flags & RECORD_DUAL_STACK))
+                        best = slot;
+        }
+        return best;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include "lib/live.h"
+
+/* Finds the listener that stands behind an inbound connection, by namespace, transport and port. */
+struct listeners {
+        uint32_t *buckets; /* first slot of a chain */
+        uint32_t *next;    /* of each slot */
+};
+
+#define LISTENERS_NONE UINT32_MAX
+
+int listeners_init(struct listeners *l, uint64_t capacity); /* 0 or -ENOMEM */
+void listeners_done(struct listeners *l);
+void listeners_add(struct listeners *l, const struct live *live, uint32_t slot);
+/* Must be called while the slot still holds the record it was added with. */
+void listeners_remove(struct listeners *l, const struct live *live, uint32_t slot);
+
+/*
+ * The slot of the listener that a connection with this local end came in by: one on its very
+ * address before one on any address; LISTENERS_NONE.
+ */
+uint32_t listeners_match(const struct listeners *l, const struct live *live,
+                         const struct record *connection);
