@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/answer/show.h"
+
+/* A word of the interface: needs no escapes. */
+static void put_word(struct jsonw *w, const char *word) {
+        jsonw_literal(w, "\"");
+        jsonw_raw(w, word, strlen(word));
+        jsonw_literal(w, "\"");
+}
+
+static void put_number_or_null(struct jsonw *w, bool known, uint64_t number) {
+        if (known)
+                jsonw_uint(w, number);
+        else
+                jsonw_literal(w, "null");
+}
+
+static char *put_byte(char *to, uint8_t b) {
+        if (b >= 100)
+                *to++ = (char) ('0' + b / 100);
+        if (b >= 10)
+                *to++ = (char) ('0' + b / 10 % 10);
+        *to++ = (char) ('0' + b % 10);
+        return to;
+}
+
+static char *put_hex(char *to, unsigned group) {
+        static const char hex[] = "0123456789abcdef";
+        bool begun = false;
+
+        for (int shift = 12; shift >= 0; shift -= 4) {
+                unsigned digit = group >> shift & 15;
+
+                begun = begun || digit != 0 || shift == 0;
+                if (begun)
+                        *to++ = hex[digit];
+        }
+        return to;
+}
+
+/* RFC 5952, section 4: the longest run of at least two zero groups is left out, the first of
+ * equals. */
+static char *put_ipv6(char *to, const uint8_t address[static 16]) {
+        unsigned groups[8], run_start = 8, run_length = 1;
+
+        for (unsigned i = 0; i < 8; i++)
+                groups[i] = (unsigned) address[2 * i] << 8 | address[2 * i + 1];
+        for (unsigned i = 0; i < 8; i++) {
+                unsigned n = 0;
+
+                while (i + n < 8 && groups[i + n] == 0)
+                        n++;
+                if (n > run_length) {
+                        run_start = i;
+                        run_length = n;
+                }
+        }
+        for (unsigned i = 0; i < 8; i++) {
+                if (i == run_start) {
+                        *to++ = ':';
+                        *to++ = ':';
+                        i += run_length - 1;
+                        continue;
+                }
+                if (i > 0 && to[-1] != ':')
+                        *to++ = ':';
+                to = put_hex(to, groups[i]);
+        }
+        return to;
+}
+
+size_t show_address(char ret[static SHOW_ADDRESS_MAX], unsigned family,
+                    const uint8_t address[static 16]) {
+        char *to = ret;
+
+        if (family == FAMILY_IPV6)
+                to = put_ipv6(to, address);
+        else
+                for (unsigned i = 0; i < 4; i++) {
+                        if (i > 0)
+                                *to++ = '.';
+                        to = put_byte(to, address[i]);
+                }
+        *to = 0;
+        return (size_t) (to - ret);
+}
+
+static void put_endpoint(struct jsonw *w, unsigned family, const uint8_t address[static 16],
+                         uint16_t port) {
+        char text[SHOW_ADDRESS_MAX];
+        size_t n = show_address(text, family, address);
+
+        jsonw_literal(w, "{\"address\":\"");
+        jsonw_raw(w, text, n);
+        jsonw_literal(w, "\",\"port\":");
+        jsonw_uint(w, port);
+        jsonw_literal(w, "}");
+}
+
+static void put_owner(struct jsonw *w, const struct record *r, const struct owner *o) {
+        jsonw_literal(w, "{\"pid\":");
+        put_number_or_null(w, o->pid != 0, o->pid);
+        jsonw_literal(w, ",\"name\":");
+        jsonw_string_or_null(w, o->name);
+        jsonw_literal(w, ",\"executable\":");
+        jsonw_string_or_null(w, o->executable);
+        jsonw_literal(w, ",\"uid\":");
+        put_number_or_null(w, o->uid != UID_UNKNOWN, o->uid);
+        jsonw_literal(w, ",\"unit\":");
+        jsonw_string_or_null(w, o->unit);
+        jsonw_literal(w, ",\"container\":");
+        jsonw_string_or_null(w, o->container);
+        jsonw_literal(w, ",\"attribution\":");
+        put_word(w, attribution_name(r->attribution));
+        jsonw_literal(w, "}");
+}
+
+/* From category to owner: alike in both types. */
+static void put_service(struct jsonw *w, const struct services *services, const struct record *r,
+                        const struct owner *o) {
+        uint16_t port = record_service_port(r);
+
+        jsonw_literal(w, ",\"category\":");
+        put_word(w, category_name(category_of(port)));
+        jsonw_literal(w, ",\"service\":");
+        jsonw_string_or_null(w, services_lookup(services, port, r->transport));
+        jsonw_literal(w, ",\"netns\":");
+        jsonw_uint(w, r->netns);
+        jsonw_literal(w, ",\"owner\":");
+        put_owner(w, r, o);
+}
+
+/* Both types begin with it. */
+static void put_socket(struct jsonw *w, const struct record *r) {
+        jsonw_separate(w);
+        jsonw_literal(w, "{\"id\":");
+        jsonw_uint(w, r->id);
+        jsonw_literal(w, ",\"transport\":");
+        put_word(w, transport_name(r->transport));
+        jsonw_literal(w, ",\"family\":");
+        put_word(w, family_name(r->family));
+}
+
+static const char *exposure_of(const struct record *r) {
+        const char *word = exposure_name(r->exposure);
+
+        return word ? word : exposure_name(record_exposure(r->family, r->local));
+}
+
+bool show_can(const struct record *r) {
+        if (!record_is_listener(r) && !record_is_connection(r))
+                return record_kind_name(r->kind) != NULL;
+        if (!transport_name(r->transport) || !family_name(r->family) ||
+            !attribution_name(r->attribution))
+                return false;
+        if (record_is_listener(r))
+                return exposure_of(r) != NULL;
+        return outcome_name(r->outcome) &&
+               (r->kind == RECORD_REFUSE || direction_name(r->direction));
+}
+
+void show_listener(struct jsonw *w, const struct services *services, const struct record *r,
+                   const struct owner *o, const char *rule) {
+        put_socket(w, r);
+        jsonw_literal(w, ",\"local\":");
+        put_endpoint(w, r->family, r->local, r->local_port);
+        jsonw_literal(w, ",\"exposure\":");
+        put_word(w, exposure_of(r));
+        put_service(w, services, r, o);
+        jsonw_literal(w, ",\"opened_usec\":");
+        jsonw_uint(w, r->opened_usec);
+        jsonw_literal(w, ",\"first_seen_usec\":");
+        jsonw_uint(w, r->first_seen_usec ? r->first_seen_usec : r->opened_usec);
+        jsonw_literal(w, ",\"expected\":");
+        if (!(r->flags & RECORD_JUDGED))
+                jsonw_literal(w, "null");
+        else if (r->flags & RECORD_EXPECTED)
+                jsonw_literal(w, "true");
+        else
+                jsonw_literal(w, "false");
+        jsonw_literal(w, ",\"rule\":");
+        jsonw_string_or_null(w, rule);
+        jsonw_literal(w, "}");
+}
+
+void show_connection(struct jsonw *w, const struct services *services, const struct record *r,
+                     const struct owner *o) {
+        bool bytes_known = r->flags & RECORD_BYTES_KNOWN;
+
+        put_socket(w, r);
+        jsonw_literal(w, ",\"direction\":");
+        /* Who is refused here came from outside. */
+        put_word(w, r->kind == RECORD_REFUSE ? direction_name(DIRECTION_INBOUND)
+                                             : direction_name(r->direction));
+        jsonw_literal(w, ",\"local\":");
+        put_endpoint(w, r->family, r->local, r->local_port);
+        jsonw_literal(w, ",\"remote\":");
+        put_endpoint(w, r->family, r->remote, r->remote_port);
+        put_service(w, services, r, o);
+        jsonw_literal(w, ",\"opened_usec\":");
+        jsonw_uint(w, r->opened_usec ? r->opened_usec : r->time_usec);
+        jsonw_literal(w, ",\"closed_usec\":");
+        put_number_or_null(w, r->kind != RECORD_OPEN, r->time_usec);
+        jsonw_literal(w, ",\"bytes_received\":");
+        put_number_or_null(w, bytes_known, r->bytes_received);
+        jsonw_literal(w, ",\"bytes_sent\":");
+        put_number_or_null(w, bytes_known, r->bytes_sent);
+        jsonw_literal(w, ",\"outcome\":");
+        put_word(w, outcome_name(r->kind == RECORD_OPEN ? (unsigned) OUTCOME_OPEN : r->outcome));
+        jsonw_literal(w, "}");
+}
+
+void show_event(struct jsonw *w, const struct services *services, const struct record *r,
+                const struct owner *o, const char *rule) {
+        jsonw_separate(w);
+        jsonw_literal(w, "{\"seq\":");
+        jsonw_uint(w, r->seq);
+        jsonw_literal(w, ",\"time_usec\":");
+        jsonw_uint(w, r->time_usec);
+        jsonw_literal(w, ",\"kind\":");
+        put_word(w, record_kind_name(r->kind));
+        jsonw_literal(w, ",\"listener\":");
+        if (record_is_listener(r))
+                show_listener(w, services, r, o, rule);
+        else
+                jsonw_literal(w, "null");
+        jsonw_literal(w, ",\"connection\":");
+        if (record_is_connection(r))
+                show_connection(w, services, r, o);
+        else
+                jsonw_literal(w, "null");
+        jsonw_literal(w, ",\"lost\":");
+        put_number_or_null(w, r->kind == RECORD_LOST && r->flags & RECORD_COUNT_KNOWN, r->lost);
+        jsonw_literal(w, "}");
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include "lib/ports.h"
+#include "lib/record.h"
+#include "wire/jsonw.h"
+
+/*
+ * Records as objects of the interface. Of a record that the interface has no words for (written by
+ * a newer recorder, or damaged), show_can() is false, and it must not be shown. rule: the text of
+ * the rule that matched; NULL or empty: none. services may be NULL.
+ */
+bool show_can(const struct record *r);
+
+/* Kinds listen and unlisten. */
+void show_listener(struct jsonw *w, const struct services *services, const struct record *r,
+                   const struct owner *o, const char *rule);
+/* Kinds open, close, fail and refuse. */
+void show_connection(struct jsonw *w, const struct services *services, const struct record *r,
+                     const struct owner *o);
+/* Any kind. */
+void show_event(struct jsonw *w, const struct services *services, const struct record *r,
+                const struct owner *o, const char *rule);
+
+/* An address of a record as text: dotted, or by RFC 5952. */
+#define SHOW_ADDRESS_MAX 46U
+size_t show_address(char ret[static SHOW_ADDRESS_MAX], unsigned family,
+                    const uint8_t address[static 16]);
