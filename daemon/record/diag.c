@@ -75,47 +75,90 @@ int diag_open(int ns_fd) {
         return r < 0 ? r : fd;
 }
 
-/* A field of the kernel's tcp_info, which may be shorter than ours; 0 when it is not there. */
-#define TCP_INFO_FIELD(attr, field)                                                                \
-        tcp_info_get(attr, offsetof(struct tcp_info, field),                                       \
-                     sizeof(((struct tcp_info *) NULL)->field))
+/* tcpi_min_rtt of a socket that never measured a round trip. */
+#define MIN_RTT_NONE UINT32_MAX
 
-static uint64_t tcp_info_get(const struct nlattr *attr, size_t offset, size_t size) {
-        const uint8_t *payload = mnl_attr_get_payload(attr);
-        uint64_t u64;
-        uint32_t u32;
-
-        if (mnl_attr_get_payload_len(attr) < offset + size)
-                return 0;
-        /* Attributes are aligned to four bytes only. */
-        if (size == sizeof(u32)) {
-                memcpy(&u32, payload + offset, sizeof(u32));
-                return u32;
-        }
-        memcpy(&u64, payload + offset, sizeof(u64));
-        return u64;
+static uint64_t bytes_sent_once(const struct tcp_info *info) {
+        return info->tcpi_bytes_sent > info->tcpi_bytes_retrans
+                       ? info->tcpi_bytes_sent - info->tcpi_bytes_retrans
+                       : 0;
 }
 
-static void fill_bytes(const struct nlattr *info, struct event *e) {
-        uint64_t received = TCP_INFO_FIELD(info, tcpi_bytes_received);
-        uint64_t sent = TCP_INFO_FIELD(info, tcpi_bytes_sent);
-        uint64_t again = TCP_INFO_FIELD(info, tcpi_bytes_retrans);
+/*
+ * What the last words of a TCP socket tell of its end, where they leave no doubt: old_state is
+ * SYN_SENT when it was never established, ESTABLISHED when it was, 0 when that cannot be told;
+ * error is set for an end that was not a close by both sides.
+ *
+ * A socket that was disconnected (reset by this side, or a blocking connect() that failed) has lost
+ * its remote port and nearly all of its counts, but neither the remote address nor min_rtt. All
+ * others keep everything. There, the write queue is empty after a close by both sides, and
+ * bytes_acked counts this side's SYN, if it was the one to connect, and its FIN.
+ */
+static void judge_end(const struct tcp_info *info, const struct inet_diag_msg *m, struct event *e) {
+        static const uint8_t zero[16];
+        uint64_t sent = bytes_sent_once(info);
+        bool calm = info->tcpi_retransmits == 0 && info->tcpi_probes == 0 &&
+                    info->tcpi_bytes_retrans == 0 && !(info->tcpi_options & TCPI_OPT_SYN_DATA);
 
-        /* Linux 4.19 brought tcpi_bytes_sent. */
-        if (mnl_attr_get_payload_len(info) <
-            offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(__u64))
+        if (m->id.idiag_dport == 0) {
+                /* Bound, listening or not used at all. */
+                if (memcmp(m->id.idiag_dst, zero, sizeof(zero)) == 0)
+                        return;
+                if (info->tcpi_min_rtt == MIN_RTT_NONE)
+                        e->old_state = STATE_SYN_SENT;
+                else {
+                        e->old_state = STATE_ESTABLISHED;
+                        e->error = ECONNRESET;
+                }
                 return;
+        }
 
-        /* The FIN counts as a byte. These states say that it came; without data there is nothing
-         * else. */
-        if (e->new_state == STATE_CLOSE_WAIT || e->new_state == STATE_LAST_ACK ||
-            e->new_state == STATE_CLOSING)
-                received -= received > 0;
-        else if (TCP_INFO_FIELD(info, tcpi_data_segs_in) == 0)
-                received = 0;
+        if (info->tcpi_delivered == 0 && info->tcpi_bytes_acked == 0 && info->tcpi_segs_out > 0 &&
+            info->tcpi_min_rtt == MIN_RTT_NONE) {
+                e->old_state = STATE_SYN_SENT;
+                /* An answer that did not establish it was an RST. */
+                if (info->tcpi_segs_in > 0)
+                        e->error = ECONNREFUSED;
+                return;
+        }
 
-        e->bytes_received = received;
-        e->bytes_sent = sent > again ? sent - again : 0;
+        e->old_state = STATE_ESTABLISHED;
+        if (!calm)
+                return;
+        if (m->idiag_wqueue > 0 || info->tcpi_bytes_acked == sent ||
+            (sent == 0 && info->tcpi_bytes_acked == 1 && info->tcpi_delivered == 1))
+                e->error = ECONNRESET;
+}
+
+/*
+ * The FIN of the other side counts as a byte received. In a dump the state says whether it came. At
+ * the end nothing does, but a close by both sides had one, unless this side's socket was gone
+ * before it came: that is when the other side waited for longer than it delays an acknowledgement.
+ */
+static bool received_fin(const struct inet_diag_msg *m, const struct event *e) {
+        switch (m->idiag_state) {
+        case STATE_CLOSE_WAIT:
+        case STATE_LAST_ACK:
+        case STATE_CLOSING:
+                return true;
+        case STATE_CLOSE:
+                return e->error == 0;
+        default:
+                return false;
+        }
+}
+
+static void fill_bytes(const struct tcp_info *info, const struct inet_diag_msg *m,
+                       struct event *e) {
+        /* Disconnected: the counts are gone. */
+        if (m->id.idiag_dport == 0)
+                return;
+        e->bytes_sent = bytes_sent_once(info);
+        e->bytes_received = info->tcpi_bytes_received;
+        if (info->tcpi_data_segs_in == 0)
+                e->bytes_received = 0;
+        else if (received_fin(m, e) && e->bytes_received > 0)
+                e->bytes_received--;
         e->flags |= EVENT_BYTES;
 }
 
@@ -178,16 +221,31 @@ int diag_event(const struct nlmsghdr *nlh, uint32_t netns, uint8_t transport, st
         e.local_port = ntohs(m->id.idiag_sport);
         e.remote_port = ntohs(m->id.idiag_dport);
         e.ifindex = m->id.idiag_if;
-        /* Only dumps bear it; destroy groups leave a zero, which would read as root. */
-        e.uid = nlh->nlmsg_flags & NLM_F_MULTI ? m->idiag_uid : UINT32_MAX;
+        e.uid = m->idiag_uid;
+        /* Without a descriptor (accept queues, orphans) older kernels say 0, which is not root. */
+        if (m->idiag_inode == 0 && m->idiag_uid == 0)
+                e.uid = UINT32_MAX;
         if (transport == IPPROTO_UDP && m->idiag_state == STATE_ESTABLISHED)
                 e.flags |= EVENT_CONNECTED;
         if (attrs[INET_DIAG_SKV6ONLY] && mnl_attr_get_u8(attrs[INET_DIAG_SKV6ONLY]))
                 e.flags |= EVENT_V6ONLY;
         if (attrs[INET_DIAG_CGROUP_ID])
                 e.cgroup_id = mnl_attr_get_u64(attrs[INET_DIAG_CGROUP_ID]);
-        if (transport == IPPROTO_TCP && attrs[INET_DIAG_INFO])
-                fill_bytes(attrs[INET_DIAG_INFO], &e);
+        if (transport == IPPROTO_TCP && attrs[INET_DIAG_INFO]) {
+                struct tcp_info info = { 0 };
+                size_t size = mnl_attr_get_payload_len(attrs[INET_DIAG_INFO]);
+
+                /* The kernel's may be longer or shorter than ours, and is aligned to 4 bytes only.
+                 */
+                memcpy(&info, mnl_attr_get_payload(attrs[INET_DIAG_INFO]),
+                       size < sizeof(info) ? size : sizeof(info));
+                if (size >= offsetof(struct tcp_info, tcpi_dsack_dups)) {
+                        /* Parts of dumps bear this flag, messages of destroy groups do not. */
+                        if (!(nlh->nlmsg_flags & NLM_F_MULTI))
+                                judge_end(&info, m, &e);
+                        fill_bytes(&info, m, &e);
+                }
+        }
 
         *ret = e;
         return 1;
@@ -308,9 +366,11 @@ static int dump_once(int fd, const struct dump *d, uint32_t seq, uint32_t netns,
 int diag_dump(int diag_fd, uint32_t netns, unsigned what, source_emit_fn emit, void *userdata) {
         /* Tells the answer to this request from what is left of an earlier one. */
         static uint32_t seq;
-        int r;
+        int error = 0;
 
         for (size_t i = 0; i < sizeof(dumps) / sizeof(dumps[0]); i++) {
+                int r = 0;
+
                 if (!(dumps[i].what & what))
                         continue;
                 for (unsigned try = 0; try < DUMP_TRIES; try++) {
@@ -318,8 +378,11 @@ int diag_dump(int diag_fd, uint32_t netns, unsigned what, source_emit_fn emit, v
                         if (r != -EINTR)
                                 break;
                 }
-                if (r < 0)
-                        return r;
+                if (r == -ENOENT && dumps[i].protocol == IPPROTO_UDP)
+                        r = -EPROTONOSUPPORT;
+                /* Of two errors the one of TCP is worse. */
+                if (r < 0 && (error == 0 || error == -EPROTONOSUPPORT))
+                        error = r;
         }
-        return 0;
+        return error;
 }
