@@ -25,6 +25,10 @@ struct in6_addr {
         unsigned char in6_u[16];
 };
 
+typedef struct {
+        __s64 counter;
+} atomic64_t;
+
 struct sock_common {
         __u32 skc_daddr;
         __u32 skc_rcv_saddr;
@@ -38,6 +42,7 @@ struct sock_common {
         possible_net_t skc_net;
         struct in6_addr skc_v6_daddr;
         struct in6_addr skc_v6_rcv_saddr;
+        atomic64_t skc_cookie;
 };
 
 typedef struct {
@@ -48,7 +53,11 @@ typedef struct {
         __u32 val;
 } kuid_t;
 
-struct socket;
+struct sock;
+
+struct socket {
+        struct sock *sk;
+};
 
 struct sock {
         struct sock_common __sk_common;
@@ -126,6 +135,18 @@ struct mm_struct {
         struct file *exe_file;
 };
 
+/* What an iterator over the open files of all tasks is called with. */
+struct bpf_iter_meta {
+        struct seq_file *seq;
+};
+
+struct bpf_iter__task_file {
+        struct bpf_iter_meta *meta;
+        struct task_struct *task;
+        __u32 fd;
+        struct file *file;
+};
+
 struct kernfs_node {
         __u64 id;
 };
@@ -134,12 +155,23 @@ struct cgroup {
         struct kernfs_node *kn;
 };
 
+struct css_set {
+        struct cgroup *dfl_cgrp;
+};
+
+struct cred {
+        kuid_t euid;
+};
+
 struct task_struct {
         struct mm_struct *mm;
         struct task_struct *group_leader;
         struct pid *thread_pid;
         struct nsproxy *nsproxy;
         int tgid;
+        int pid;
+        struct css_set *cgroups;
+        const struct cred *cred;
         __u64 start_boottime;
         __u64 self_exec_id;
         char comm[16];

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "diag.h"
+#include "netns.h"
+#include "source.h"
+
+#include "bpf/portwatch.skel.h"
+
+/*
+ * The programs wake us for the first event of a pause; the next look is a moment later, so that
+ * under load there is one wakeup for thousands of events (a wakeup for each would halve the host's
+ * rate).
+ */
+#define DRAIN_USEC 10000U
+/* After a loss: not more often than this, and once more when it is over. */
+#define RESYNC_USEC 1000000U
+
+/* include/linux/proc_ns.h: the inode of the initial pid namespace, PROC_PID_INIT_INO. */
+#define INITIAL_PID_NAMESPACE 0xEFFFFFFCU
+
+struct source {
+        struct source_args args;
+        struct portwatch_bpf *skeleton;
+        struct ring_buffer *ring;
+        struct bpf_link *links[5];
+        unsigned n_links;
+        struct netns_set namespaces;
+        sd_event_source *wakeup;
+        sd_event_source *drain_timer;
+        sd_event_source *resync_timer;
+        uint64_t lost_before;
+        uint64_t last_resync_usec;
+        char limits[512];
+};
+
+static uint64_t now_ns(clockid_t clock) {
+        struct timespec ts;
+
+        clock_gettime(clock, &ts);
+        return (uint64_t) ts.tv_sec * 1000000000U + (uint64_t) ts.tv_nsec;
+}
+
+/* libbpf explains itself at length on stderr; what a user needs is the sentence of probe(). */
+static int print_nothing(enum libbpf_print_level level, const char *format, va_list args) {
+        (void) level;
+        (void) format;
+        (void) args;
+        return 0;
+}
+
+static int print_debug(enum libbpf_print_level level, const char *format, va_list args) {
+        (void) level;
+        return vfprintf(stderr, format, args);
+}
+
+static uint32_t own_pid_namespace(void) {
+        struct stat st;
+
+        if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == INITIAL_PID_NAMESPACE)
+                return 0;
+        return (uint32_t) st.st_ino;
+}
+
+static int load(struct portwatch_bpf **ret, size_t ring_bytes) {
+        struct portwatch_bpf *skeleton;
+        int r;
+
+        libbpf_set_print(getenv("PORTWATCH_DEBUG_BPF") ? print_debug : print_nothing);
+        skeleton = portwatch_bpf__open();
+        if (!skeleton)
+                return -errno;
+        skeleton->rodata->own_pid_namespace = own_pid_namespace();
+        r = bpf_map__set_max_entries(skeleton->maps.ring, (uint32_t) ring_bytes);
+        if (r >= 0)
+                r = portwatch_bpf__load(skeleton);
+        if (r < 0) {
+                portwatch_bpf__destroy(skeleton);
+                return r;
+        }
+        *ret = skeleton;
+        return 0;
+}
+
+static int ebpf_probe(char ret_why[static 256]) {
+        struct portwatch_bpf *skeleton;
+        int r;
+
+        if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
+                snprintf(ret_why, 256,
+                         "the kernel has no type information (/sys/kernel/btf/vmlinux, "
+                         "CONFIG_DEBUG_INFO_BTF)");
+                return -EOPNOTSUPP;
+        }
+        r = load(&skeleton, 4096);
+        if (r == -EPERM || r == -EACCES)
+                snprintf(ret_why, 256,
+                         "loading BPF programs is not permitted (needs CAP_BPF, CAP_PERFMON and "
+                         "CAP_NET_ADMIN)");
+        else if (r < 0)
+                snprintf(ret_why, 256, "the kernel does not take the BPF programs: %s",
+                         strerror(-r));
+        else
+                portwatch_bpf__destroy(skeleton);
+        return r;
+}
+
+/* ---- Draining ---- */
+
+static int on_ring_event(void *context, void *data, size_t size) {
+        struct source *s = context;
+
+        if (size >= sizeof(struct event))
+                s->args.emit(data, size, s->args.userdata);
+        return 0;
+}
+
+static int take_snapshot(struct source *s);
+
+static int on_resync_timer(sd_event_source *es, uint64_t usec, void *userdata) {
+        struct source *s = userdata;
+
+        (void) es;
+        (void) usec;
+        take_snapshot(s);
+        s->args.batch_done(s->args.userdata);
+        return 0;
+}
+
+/* Says what the ring buffer had to refuse, and has the truth looked up soon. */
+static void check_loss(struct source *s) {
+        uint64_t lost = __atomic_load_n(&s->skeleton->bss->lost_events, __ATOMIC_RELAXED);
+        struct event ev = { .type = EVENT_LOST };
+        uint64_t at;
+
+        if (lost == s->lost_before)
+                return;
+        ev.time_ns = now_ns(CLOCK_BOOTTIME);
+        ev.count = lost - s->lost_before;
+        s->lost_before = lost;
+        s->args.emit(&ev, sizeof(ev), s->args.userdata);
+
+        at = now_ns(CLOCK_MONOTONIC) / 1000;
+        if (at < s->last_resync_usec + RESYNC_USEC)
+                at = s->last_resync_usec + RESYNC_USEC;
+        sd_event_source_set_time(s->resync_timer, at);
+        sd_event_source_set_enabled(s->resync_timer, SD_EVENT_ONESHOT);
+}
+
+static int drain_ring(struct source *s) {
+        int n = ring_buffer__consume(s->ring);
+
+        check_loss(s);
+        return n;
+}
+
+static int on_wakeup(sd_event_source *es, int fd, uint32_t revents, void *userdata) {
+        struct source *s = userdata;
+
+        (void) es;
+        (void) fd;
+        (void) revents;
+        sd_event_source_set_enabled(s->wakeup, SD_EVENT_OFF);
+        sd_event_source_set_time_relative(s->drain_timer, DRAIN_USEC);
+        sd_event_source_set_enabled(s->drain_timer, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static int on_drain_timer(sd_event_source *es, uint64_t usec, void *userdata) {
+        struct source *s = userdata;
+        int n;
+
+        (void) es;
+        (void) usec;
+        n = drain_ring(s);
+        if (n < 0 && n != -EAGAIN && n != -EINTR) {
+                s->args.broken(n, s->args.userdata);
+                return 0;
+        }
+        s->args.batch_done(s->args.userdata);
+        if (n == 0) {
+                sd_event_source_set_enabled(s->wakeup, SD_EVENT_ON);
+                return 0;
+        }
+        sd_event_source_set_time_relative(s->drain_timer, DRAIN_USEC);
+        sd_event_source_set_enabled(s->drain_timer, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static void ebpf_drain(struct source *s) {
+        drain_ring(s);
+        s->args.batch_done(s->args.userdata);
+}
+
+/* ---- Snapshots ---- */
+
+/*
+ * One namespace at a time: dump, then take what the ring holds, then end. Whatever happened up to
+ * the end of the dump is in the ring by then, so that what the dump has not shown and no event has
+ * touched is really gone, and what it has shown and is closed has its close behind it.
+ */
+static int snapshot_namespace(struct source *s, const struct netns_entry *ns) {
+        struct event mark = { .type = EVENT_SNAPSHOT_BEGIN, .netns = ns->inode };
+        int r;
+
+        mark.time_ns = now_ns(CLOCK_BOOTTIME);
+        s->args.emit(&mark, sizeof(mark), s->args.userdata);
+        r = diag_dump(ns->diag_fd, ns->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, s->args.emit,
+                      s->args.userdata);
+        drain_ring(s);
+        if (r < 0)
+                /* An incomplete dump proves nothing of what it does not show. */
+                return r;
+        mark.type = EVENT_SNAPSHOT_END;
+        mark.time_ns = now_ns(CLOCK_BOOTTIME);
+        s->args.emit(&mark, sizeof(mark), s->args.userdata);
+        return 0;
+}
+
+/* Asks the kernel which process holds which socket. */
+static int find_owners(struct source *s) {
+        struct event events[256];
+        struct bpf_link *link;
+        ssize_t n = 0;
+        size_t have = 0;
+        int fd, r = 0;
+
+        link = bpf_program__attach_iter(s->skeleton->progs.socket_owners, NULL);
+        if (!link)
+                return -errno;
+        fd = bpf_iter_create(bpf_link__fd(link));
+        if (fd < 0) {
+                r = fd;
+                goto finish;
+        }
+        while ((n = read(fd, (char *) events + have, sizeof(events) - have)) > 0) {
+                size_t whole = (have + (size_t) n) / sizeof(events[0]);
+
+                for (size_t i = 0; i < whole; i++)
+                        s->args.emit(&events[i], sizeof(events[i]), s->args.userdata);
+                have = (have + (size_t) n) % sizeof(events[0]);
+                memmove(events, &events[whole], have);
+        }
+        if (n < 0)
+                r = -errno;
+        close(fd);
+finish:
+        bpf_link__destroy(link);
+        return r;
+}
+
+static int take_snapshot(struct source *s) {
+        int r, result = 0;
+
+        s->last_resync_usec = now_ns(CLOCK_MONOTONIC) / 1000;
+        r = netns_scan(&s->namespaces, 0, 0);
+        if (r < 0)
+                return r;
+        drain_ring(s);
+        for (unsigned i = 0; i < s->namespaces.n_entries; i++) {
+                r = snapshot_namespace(s, &s->namespaces.entries[i]);
+                if (r < 0)
+                        result = r;
+        }
+        r = find_owners(s);
+        return result < 0 ? result : r;
+}
+
+/* ---- Start and stop ---- */
+
+/* The programs for UDP hang at the root of the control groups, so they see every process. */
+static int attach_cgroup_programs(struct source *s) {
+        struct bpf_program *const programs[] = {
+                s->skeleton->progs.udp_bind4,    s->skeleton->progs.udp_bind6,
+                s->skeleton->progs.udp_connect4, s->skeleton->progs.udp_connect6,
+                s->skeleton->progs.udp_release,
+        };
+        char root[PATH_MAX];
+        int fd, r;
+
+        r = cgroup_root(root, sizeof(root));
+        if (r < 0)
+                return r;
+        fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+                struct bpf_link *link = bpf_program__attach_cgroup(programs[i], fd);
+
+                if (!link) {
+                        r = -errno;
+                        break;
+                }
+                s->links[s->n_links++] = link;
+        }
+        close(fd);
+        return r;
+}
+
+static int attach(struct source *s) {
+        struct portwatch_bpf *skeleton = s->skeleton;
+        int r;
+
+        skeleton->links.sock_state = bpf_program__attach(skeleton->progs.sock_state);
+        if (!skeleton->links.sock_state)
+                return -errno;
+        skeleton->links.cgroup_made = bpf_program__attach(skeleton->progs.cgroup_made);
+        if (!skeleton->links.cgroup_made)
+                return -errno;
+        r = attach_cgroup_programs(s);
+        if (r < 0)
+                snprintf(s->limits, sizeof(s->limits),
+                         "UDP is seen in snapshots only: no program could be attached to the "
+                         "control groups (%s). ",
+                         strerror(-r));
+        return 0;
+}
+
+static struct source *ebpf_stop(struct source *s) {
+        if (!s)
+                return NULL;
+        sd_event_source_disable_unref(s->wakeup);
+        sd_event_source_disable_unref(s->drain_timer);
+        sd_event_source_disable_unref(s->resync_timer);
+        for (unsigned i = 0; i < s->n_links; i++)
+                bpf_link__destroy(s->links[i]);
+        ring_buffer__free(s->ring);
+        portwatch_bpf__destroy(s->skeleton);
+        netns_done(&s->namespaces);
+        free(s);
+        return NULL;
+}
+
+static int add_to_loop(struct source *s) {
+        int r;
+
+        r = sd_event_add_io(s->args.event, &s->wakeup, ring_buffer__epoll_fd(s->ring), EPOLLIN,
+                            on_wakeup, s);
+        if (r >= 0)
+                r = sd_event_add_time(s->args.event, &s->drain_timer, CLOCK_MONOTONIC, 0, 1000,
+                                      on_drain_timer, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->drain_timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time(s->args.event, &s->resync_timer, CLOCK_MONOTONIC, 0, 1000,
+                                      on_resync_timer, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->resync_timer, SD_EVENT_OFF);
+        return r;
+}
+
+static int ebpf_start(struct source **ret, const struct source_args *args) {
+        struct source *s = calloc(1, sizeof(*s));
+        size_t n;
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->args = *args;
+        r = load(&s->skeleton, args->ring_bytes);
+        if (r < 0)
+                goto fail;
+        s->ring = ring_buffer__new(bpf_map__fd(s->skeleton->maps.ring), on_ring_event, s, NULL);
+        if (!s->ring) {
+                r = -errno;
+                goto fail;
+        }
+        r = add_to_loop(s);
+        if (r >= 0)
+                r = attach(s);
+        if (r >= 0)
+                r = take_snapshot(s);
+        if (r < 0)
+                goto fail;
+        n = strlen(s->limits);
+        snprintf(s->limits + n, sizeof(s->limits) - n,
+                 "The local port of a connected UDP socket that was not bound is unknown until a "
+                 "snapshot shows it.");
+        *ret = s;
+        return 0;
+fail:
+        ebpf_stop(s);
+        return r;
+}
+
+static const char *ebpf_limits(struct source *s) {
+        return s->limits;
+}
+
+const struct source_ops source_ebpf = {
+        .name = "ebpf",
+        .probe = ebpf_probe,
+        .start = ebpf_start,
+        .drain = ebpf_drain,
+        .resync = take_snapshot,
+        .stop = ebpf_stop,
+        .limits = ebpf_limits,
+};
