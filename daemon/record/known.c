@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "known.h"
+
+#define KNOWN_MAGIC   0x314E4E4B57545250ULL /* "PRTWKNN1" */
+#define KNOWN_VERSION 1
+#define HEADER_SIZE   512U
+#define NONE          UINT32_MAX
+
+/*
+ * What identifies a listener and when it was first seen never changes and is under the checksum;
+ * the rest are single words that are each right at any moment. So a kill between any two
+ * instructions leaves a biography that is whole or not yet there.
+ */
+struct biography {
+        uint32_t checksum; /* of the bytes from transport up to last_usec; 0: free */
+        uint8_t transport;
+        uint8_t exposure;
+        uint16_t port;
+        uint32_t uid; /* of the first owner */
+        uint32_t reserved;
+        uint64_t first_usec;
+        char program[256]; /* unit, executable or name */
+        char container[80];
+        _Atomic uint64_t last_usec;
+        _Atomic uint64_t times_opened;
+        uint8_t padding[136];
+};
+_Static_assert(sizeof(struct biography) == 512, "biographies are 512 bytes on disk");
+
+struct known_header {
+        uint64_t magic;
+        uint32_t version;
+        uint32_t capacity;
+        uint8_t padding[HEADER_SIZE - 16];
+};
+
+struct known {
+        struct known_header *header;
+        struct biography *biographies;
+        size_t size;
+        int fd;
+        uint32_t chains[KNOWN_CAPACITY]; /* next of the bucket */
+        uint32_t buckets[KNOWN_CAPACITY];
+};
+
+static uint32_t checksum_of(const struct biography *b) {
+        return record_checksum(&b->transport, offsetof(struct biography, last_usec) -
+                                                      offsetof(struct biography, transport));
+}
+
+static bool same_listener(const struct biography *a, const struct biography *b) {
+        return a->transport == b->transport && a->exposure == b->exposure && a->port == b->port &&
+               strcmp(a->program, b->program) == 0 && strcmp(a->container, b->container) == 0;
+}
+
+static uint32_t *bucket_of(struct known *k, const struct biography *b) {
+        uint32_t h = record_checksum(b->program, sizeof(b->program)) ^
+                     record_checksum(b->container, sizeof(b->container));
+
+        h ^= (uint32_t) b->port << 16 ^ (uint32_t) b->transport << 8 ^ b->exposure;
+        return &k->buckets[(h * 0x9E3779B1U) >> 20];
+}
+_Static_assert(KNOWN_CAPACITY == 1U << (32 - 20), "the hash above fills the table");
+
+static void link_in(struct known *k, uint32_t i) {
+        uint32_t *bucket = bucket_of(k, &k->biographies[i]);
+
+        k->chains[i] = *bucket;
+        *bucket = i;
+}
+
+static void link_out(struct known *k, uint32_t i) {
+        uint32_t *link = bucket_of(k, &k->biographies[i]);
+
+        while (*link != i)
+                link = &k->chains[*link];
+        *link = k->chains[i];
+}
+
+/* Copies text and fills the rest with zeros: the whole array is compared and summed. */
+static void set_text(char *to, size_t size, const char *text) {
+        size_t n = strnlen(text, size - 1);
+
+        memset(to, 0, size);
+        memcpy(to, text, n);
+}
+
+static bool is_service(const char *unit) {
+        const char *dot = strrchr(unit, '.');
+
+        /* Scopes are made up anew for each login or run: their names say nothing next time. */
+        return dot && (strcmp(dot, ".service") == 0 || strcmp(dot, ".socket") == 0);
+}
+
+static void describe(struct biography *b, const struct record *r, const struct owner *o) {
+        const char *program = "", *container = "";
+
+        if (o) {
+                program = is_service(o->unit) ? o->unit
+                          : o->executable[0]  ? o->executable
+                                              : o->name;
+                container = o->container;
+        }
+        *b = (struct biography){
+                .transport = r->transport,
+                .exposure = r->exposure,
+                .port = r->local_port,
+                .uid = o ? o->uid : UID_UNKNOWN,
+        };
+        set_text(b->program, sizeof(b->program), program);
+        set_text(b->container, sizeof(b->container), container);
+}
+
+static int map_file(struct known *k) {
+        void *map;
+
+        map = k->fd >= 0 ? mmap(NULL, k->size, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0)
+                         : mmap(NULL, k->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                                -1, 0);
+        if (map == MAP_FAILED)
+                return -errno;
+        k->header = map;
+        k->biographies = (struct biography *) ((uint8_t *) map + HEADER_SIZE);
+        return 0;
+}
+
+static void unmap_file(struct known *k) {
+        if (k->header)
+                munmap(k->header, k->size);
+        if (k->fd >= 0)
+                close(k->fd);
+        k->header = NULL;
+        k->fd = -1;
+}
+
+static void format(struct known *k) {
+        k->header->version = KNOWN_VERSION;
+        k->header->capacity = KNOWN_CAPACITY;
+        atomic_thread_fence(memory_order_release);
+        k->header->magic = KNOWN_MAGIC;
+}
+
+static int open_existing(struct known *k, int dir_fd, const char *name) {
+        struct stat st;
+        int r;
+
+        k->fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (k->fd < 0)
+                return errno == ELOOP ? -EBADMSG : -errno;
+        if (fstat(k->fd, &st) < 0)
+                r = -errno;
+        else if (!S_ISREG(st.st_mode) || (size_t) st.st_size != k->size)
+                r = -EBADMSG;
+        else
+                r = map_file(k);
+        if (r >= 0 && (k->header->magic != KNOWN_MAGIC || k->header->version != KNOWN_VERSION ||
+                       k->header->capacity != KNOWN_CAPACITY))
+                r = -EBADMSG;
+        if (r < 0)
+                unmap_file(k);
+        return r;
+}
+
+static int create_new(struct known *k, int dir_fd, const char *name) {
+        char temporary[NAME_MAX + 1];
+        int r;
+
+        if (snprintf(temporary, sizeof(temporary), "%s.new", name) >= (int) sizeof(temporary))
+                return -ENAMETOOLONG;
+        k->fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                       0640);
+        if (k->fd < 0)
+                return -errno;
+        r = -posix_fallocate(k->fd, 0, (off_t) k->size);
+        if (r == 0)
+                r = map_file(k);
+        if (r >= 0) {
+                format(k);
+                if (renameat(dir_fd, temporary, dir_fd, name) < 0)
+                        r = -errno;
+        }
+        if (r < 0) {
+                unlinkat(dir_fd, temporary, 0);
+                unmap_file(k);
+        }
+        return r;
+}
+
+static int set_aside(int dir_fd, const char *name) {
+        char aside[NAME_MAX + 1];
+
+        if (snprintf(aside, sizeof(aside), "%s.damaged", name) >= (int) sizeof(aside))
+                return -ENAMETOOLONG;
+        return renameat(dir_fd, name, dir_fd, aside) < 0 ? -errno : 0;
+}
+
+int known_open(struct known **ret, int dir_fd, const char *name, bool *ret_set_aside) {
+        struct known *k = calloc(1, sizeof(*k));
+        bool aside = false;
+        int r;
+
+        if (!k)
+                return -ENOMEM;
+        k->fd = -1;
+        k->size = HEADER_SIZE + KNOWN_CAPACITY * sizeof(struct biography);
+        memset(k->buckets, 0xFF, sizeof(k->buckets));
+
+        if (dir_fd < 0) {
+                r = map_file(k);
+                if (r >= 0)
+                        format(k);
+        } else {
+                r = open_existing(k, dir_fd, name);
+                if (r == -EBADMSG) {
+                        r = set_aside(dir_fd, name);
+                        aside = r >= 0;
+                        if (r >= 0)
+                                r = -ENOENT;
+                }
+                if (r == -ENOENT)
+                        r = create_new(k, dir_fd, name);
+        }
+        if (r < 0) {
+                known_close(k);
+                return r;
+        }
+        for (uint32_t i = 0; i < KNOWN_CAPACITY; i++) {
+                struct biography *b = &k->biographies[i];
+
+                if (b->checksum == 0)
+                        continue;
+                if (b->checksum == checksum_of(b) && memchr(b->program, 0, sizeof(b->program)) &&
+                    memchr(b->container, 0, sizeof(b->container)))
+                        link_in(k, i);
+                else
+                        memset(b, 0, sizeof(*b));
+        }
+        *ret = k;
+        *ret_set_aside = aside;
+        return 0;
+}
+
+struct known *known_close(struct known *k) {
+        if (!k)
+                return NULL;
+        unmap_file(k);
+        free(k);
+        return NULL;
+}
+
+/* A free place, or that of the listener that was not seen for longest. New listeners are rare. */
+static uint32_t find_room(struct known *k, bool *ret_evicted) {
+        uint32_t oldest = 0;
+
+        for (uint32_t i = 0; i < KNOWN_CAPACITY; i++) {
+                if (k->biographies[i].checksum == 0)
+                        return i;
+                if (atomic_load(&k->biographies[i].last_usec) <
+                    atomic_load(&k->biographies[oldest].last_usec))
+                        oldest = i;
+        }
+        link_out(k, oldest);
+        k->biographies[oldest].checksum = 0;
+        *ret_evicted = true;
+        return oldest;
+}
+
+uint64_t known_seen(struct known *k, const struct record *r, const struct owner *o, bool opened,
+                    bool *ret_evicted) {
+        struct biography wanted, *b;
+        bool evicted = false;
+        uint32_t i;
+
+        describe(&wanted, r, o);
+        for (i = *bucket_of(k, &wanted); i != NONE; i = k->chains[i])
+                if (same_listener(&k->biographies[i], &wanted))
+                        break;
+        if (i == NONE) {
+                i = find_room(k, &evicted);
+                wanted.first_usec = r->time_usec;
+                wanted.checksum = checksum_of(&wanted);
+                b = &k->biographies[i];
+                memcpy((uint8_t *) b + sizeof(b->checksum),
+                       (const uint8_t *) &wanted + sizeof(wanted.checksum),
+                       sizeof(wanted) - sizeof(wanted.checksum));
+                atomic_thread_fence(memory_order_release);
+                b->checksum = wanted.checksum;
+                link_in(k, i);
+        }
+        b = &k->biographies[i];
+        atomic_store(&b->last_usec, r->time_usec);
+        if (opened)
+                atomic_fetch_add(&b->times_opened, 1);
+        if (ret_evicted)
+                *ret_evicted = evicted;
+        return b->first_usec;
+}
+
+int known_sync_fd(const struct known *k) {
+        return k->fd;
+}
