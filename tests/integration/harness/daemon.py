@@ -292,6 +292,7 @@ class Daemon:
         A sentinel listener and a connection to it go the same way behind it. Netlink finds
         listeners by looking: two looks that show the sentinel come, then go, lie after the call.
         """
+        mark = self.status()["next_seq"] - 1
         with self.namespace.entered():
             server = socket.socket()
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -300,20 +301,14 @@ class Daemon:
             client = socket.create_connection(server.getsockname())
         accepted, (_, port) = server.accept()
 
-        def seen(kind, **local):
-            for r in self.stream(
-                "History",
-                {"filter": self._filter({"kinds": [kind], "ports": [SENTINEL_PORT]}), "after_seq": self._mark},
-            ):
+        def seen(kind, **properties):
+            wanted = self._filter({"kinds": [kind], "ports": [SENTINEL_PORT]})
+            for r in self.stream("History", {"filter": wanted, "after_seq": mark}):
                 for e in r["events"]:
-                    subject = e["listener"] or e["connection"]
-                    if local.items() <= subject.items():
+                    if properties.items() <= (e["listener"] or e["connection"]).items():
                         return True
             return False
 
-        self._mark = self.call("Status")["next_seq"] - 1
-        if self.source != "netlink":
-            self._mark = max(self._mark - 1000, 0)
         client.close()
         accepted.close()
         here = {"address": "127.0.0.1", "port": port}

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who is behind a socket, and how certain that is."""
+
+import contextlib
+import os
+import shutil
+
+import pytest
+
+from harness.waiting import wait_until
+
+CERTAINTY = ("unknown", "listener", "lookup", "exact")
+
+
+def listener(d, port):
+    return wait_until(lambda: d.listeners(ports=[port]), f"a listener on {port}")[0]
+
+
+def check(owner, process, situation, name, attribution):
+    assert owner["pid"] == process["pid"]
+    assert owner["name"] == name
+    assert owner["executable"] == situation.executable
+    assert owner["uid"] == 0
+    assert owner["attribution"] == attribution
+
+
+def test_listener(shared, situations, source):
+    s = situations(shared, "listen")
+    if source == "netlink":
+        wait_until(lambda: listener(shared, s.port)["owner"]["attribution"] == "lookup")
+    owner = listener(shared, s.port)["owner"]
+    check(owner, s["listener"], s, "server", "exact" if source == "ebpf" else "lookup")
+
+
+def test_udp_listener(shared, situations, source):
+    s = situations(shared, "udp-bind", port=5005)
+    if source == "netlink":
+        wait_until(lambda: listener(shared, 5005)["owner"]["attribution"] == "lookup")
+    owner = listener(shared, 5005)["owner"]
+    check(owner, s["listener"], s, "server", "exact" if source == "ebpf" else "lookup")
+
+
+def test_outbound_and_inbound(shared, situations, source):
+    s = situations(shared, "pair")
+    s.next()
+    wait_until(lambda: len(shared.connections(ports=[s.port])) == 2)
+    if source == "ebpf":
+        by = {c["direction"]: c["owner"] for c in shared.connections(ports=[s.port])}
+        check(by["outbound"], s["client"], s, "client", "exact")
+        # Here the acceptor is the listener's owner; only how it was learnt may differ.
+        check(by["inbound"], s["accepted"], s, "server", by["inbound"]["attribution"])
+        assert by["inbound"]["attribution"] in ("listener", "lookup", "exact")
+    else:
+
+        def looked_up():
+            by = {c["direction"]: c["owner"] for c in shared.connections(ports=[s.port])}
+            check(by["outbound"], s["client"], s, "client", "lookup")
+            assert by["inbound"]["pid"] == s["accepted"]["pid"]
+            return True
+
+        wait_until(looked_up, "both owners")
+    s.finish()
+    e = shared.wait_event("close", s.port, direction="inbound")
+    check(e["connection"]["owner"], s["accepted"], s, "server", e["connection"]["owner"]["attribution"])
+    if source == "ebpf":
+        # It was closed in its owner's own call.
+        assert e["connection"]["owner"]["attribution"] == "exact"
+
+
+def test_short_lived(shared, situations, source):
+    """Gone before anybody could look: exact on ebpf, and on netlink no more than is true."""
+    s = situations(shared, "pair")
+    port = s.port
+    s.finish()
+    s.close()
+    out = shared.wait_event("close", port, direction="outbound")["connection"]["owner"]
+    inbound = shared.wait_event("close", port, direction="inbound")["connection"]["owner"]
+    if source == "ebpf":
+        check(out, s["client"], s, "client", "exact")
+        check(inbound, s["accepted"], s, "server", "exact")
+        opened = shared.wait_event("open", port, direction="outbound")["connection"]["owner"]
+        check(opened, s["client"], s, "client", "exact")
+    else:
+        assert out["attribution"] in ("unknown", "lookup")
+        assert out["pid"] in (None, s["client"]["pid"])
+        assert (out["pid"] is None) == (out["name"] is None)
+        assert inbound["attribution"] in ("unknown", "listener", "lookup")
+        assert inbound["pid"] in (None, s["accepted"]["pid"])
+
+
+def test_an_unknown_owner_is_null(shared, churn, source):
+    if source == "ebpf":
+        pytest.skip("ebpf: no owner is unknown here")
+    churn(shared, count=50, port=22000)
+    wait_until(lambda: len(shared.events(filter={"ports": [22000], "kinds": ["close"], "direction": "outbound"})) == 50)
+    for e in shared.events(filter={"ports": [22000], "kinds": ["close"], "direction": "outbound"}):
+        o = e["connection"]["owner"]
+        if o["attribution"] == "unknown":
+            assert {o[k] for k in ("pid", "name", "executable", "uid", "unit", "container")} == {None}
+
+
+def test_certainty_never_falls(shared, situations):
+    for situation in ("pair", "prefork", "fork-after-accept", "scm-rights", "threads"):
+        s = situations(shared, situation)
+        port = s.port
+        s.finish()
+        wait_until(lambda: any(e["kind"] == "close" for e in shared.events(filter={"ports": [port]})))
+        shared.settle()
+        ladder = {}
+        for e in shared.events(filter={"ports": [port]}):
+            c = e["connection"] or e["listener"]
+            step = CERTAINTY.index(c["owner"]["attribution"])
+            assert step >= ladder.get(c["id"], 0), (situation, e)
+            ladder[c["id"]] = step
+            assert (c["owner"]["attribution"] == "unknown") == (c["owner"]["pid"] is None and c["owner"]["uid"] is None and c["owner"]["unit"] is None)
+
+
+def test_threads_are_their_process(shared, situations, source):
+    s = situations(shared, "threads")
+    wait_until(lambda: len(shared.connections(ports=[s.port])) == 2)
+    wait_until(lambda: listener(shared, s.port)["owner"]["pid"] is not None)
+    check(listener(shared, s.port)["owner"], s["listener"], s, "server", "exact" if source == "ebpf" else "lookup")
+    if source == "ebpf":
+        (c,) = shared.connections(ports=[s.port], direction="outbound")
+        check(c["owner"], s["client"], s, "client", "exact")
+
+
+def test_prefork_workers_close_what_is_theirs(shared, situations, source):
+    s = situations(shared, "prefork", number=4)
+    s.finish()
+    wait_until(lambda: len(shared.events(filter={"ports": [s.port], "kinds": ["close"], "direction": "inbound"})) == 4)
+    if source == "netlink":
+        return
+    closed = shared.events(filter={"ports": [s.port], "kinds": ["close"], "direction": "inbound"})
+    by_port = {e["connection"]["remote"]["port"]: e["connection"]["owner"] for e in closed}
+    for i in range(4):
+        a = s[f"accepted{i}"]
+        assert by_port[a["remote"]["port"]]["pid"] == a["pid"]
+
+
+@pytest.mark.parametrize("uid", [65534, 4242])
+def test_users(shared, situations, uid):
+    s = situations(shared, "pair", uid=uid)
+    s.next()
+    wait_until(lambda: listener(shared, s.port)["owner"]["uid"] == uid)
+    wait_until(lambda: {c["owner"]["uid"] for c in shared.connections(ports=[s.port])} == {uid})
+    assert len(shared.listeners(uid=uid, ports=[s.port])) == 1
+    assert shared.listeners(uid=uid + 1, ports=[s.port]) == []
+
+
+HOSTILE_NAMES = [b"a\nb", b"\x1b[31mred", b'"quoted"', b"back\\slash", b"\xff\xfe\xc0\x80", "ünïcødé".encode(), b"nul-less 15 lon", b" ", b"\xe2\x82", b"tab\there"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_hostile_names(shared, situations, name, interface):
+    s = situations(shared, "listen", name=name)
+    wait_until(lambda: listener(shared, s.port)["owner"]["pid"] is not None)
+    told = listener(shared, s.port)["owner"]["name"]
+    assert isinstance(told, str) and told
+    try:
+        text = name[:15].decode()
+    except UnicodeDecodeError:
+        text = None
+    if text is not None:
+        assert told == text
+    else:
+        assert "�" in told or told.isascii()
+    # The whole way to the terminal: nothing of it may be taken for a command.
+    table = shared.portctl("listeners", f"--port={s.port}").stdout
+    assert "\x1b" not in table and len(table.splitlines()) <= 4
+    (row,) = shared.portctl("listeners", "-j", f"--port={s.port}").rows
+    assert row["owner"]["name"] == told
+
+
+def test_an_executable_that_is_gone(shared, situations, build, tmp_path, source):
+    program = tmp_path / "vanishing"
+    shutil.copy(build.helper("sockmaker"), program)
+    program.chmod(0o755)
+    os.chmod(tmp_path, 0o755)
+    s = situations(shared, "listen", program=str(program))
+    program.unlink()
+    wait_until(lambda: listener(shared, s.port)["owner"]["executable"] is not None)
+    told = listener(shared, s.port)["owner"]["executable"]
+    assert told in (str(program), f"{program} (deleted)")
+
+
+def cgroup_root():
+    with open("/proc/self/mountinfo") as f:
+        for line in f:
+            left, right = line.split(" - ")
+            if right.split()[0] == "cgroup2":
+                return left.split()[4]
+    return None
+
+
+@contextlib.contextmanager
+def control_group(path):
+    """A control group made for this test; gone afterwards as far as it was made here."""
+    root = cgroup_root()
+    if not root or not os.access(root, os.W_OK):
+        pytest.skip("no control groups of version 2 that can be written")
+    made, full = [], root
+    try:
+        for part in path.strip("/").split("/"):
+            full = os.path.join(full, part)
+            if not os.path.isdir(full):
+                os.mkdir(full)
+                made.append(full)
+        yield full
+    finally:
+        for directory in reversed(made):
+            with contextlib.suppress(OSError):
+                wait_until(lambda: not open(os.path.join(directory, "cgroup.procs")).read())
+                os.rmdir(directory)
+
+
+CONTAINER = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "path, unit, container",
+    [
+        ("/system.slice/pw-test.service", "pw-test.service", None),
+        ("/system.slice/system-pw.slice/pw@1.service", "pw@1.service", None),
+        (f"/system.slice/docker-{CONTAINER}.scope", None, CONTAINER),
+        (f"/docker/{CONTAINER}", None, CONTAINER),
+        ("/pw-plain-group", None, None),
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_units_and_containers(make_daemon, situations, path, unit, container, when):
+    d = make_daemon(start=when == "after")
+    with control_group(path) as folder:
+
+        def join():
+            with open(os.path.join(folder, "cgroup.procs"), "w") as f:
+                f.write(str(os.getpid()))
+
+        if when == "before":
+            d.start()
+        popen, d.namespace.popen = d.namespace.popen, lambda argv, **kw: popen(argv, preexec_fn=join, **kw)
+        s = situations(d, "listen")
+        d.namespace.popen = popen
+        wait_until(lambda: listener(d, s.port)["owner"]["pid"] is not None)
+
+        def told():
+            o = listener(d, s.port)["owner"]
+            # A container's scope is a unit of systemd too: it may be told or not.
+            assert container or o["unit"] == unit, o
+            assert (o["container"] is None) == (container is None), o
+            assert not container or container.startswith(o["container"]) or o["container"].endswith(container)
+            return True
+
+        wait_until(told, "its unit and container")
+        if unit:
+            assert len(d.listeners(unit=unit, ports=[s.port])) == 1
+            assert len(d.listeners(unit=unit.removesuffix(".service"), ports=[s.port])) == 1
+            assert d.listeners(unit="other.service", ports=[s.port]) == []
+        s.close()
