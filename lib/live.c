@@ -228,7 +228,6 @@ int live_read(const struct live *l, enum live_extent extent, uint32_t slot, stru
               struct owner *ret_owner) {
         const struct record *s = &l->slots[extent][slot];
         const _Atomic uint64_t *version = (const _Atomic uint64_t *) &s->seq;
-        uint64_t owners = live_used(l, LIVE_OWNERS);
 
         for (unsigned i = 0; i < READ_TRIES; i++) {
                 struct owner owner = { .uid = UID_UNKNOWN };
@@ -239,7 +238,8 @@ int live_read(const struct live *l, enum live_extent extent, uint32_t slot, stru
                         continue;
                 if (!counts(&copy))
                         return 0;
-                if (copy.owner < owners) {
+                /* Asked only now: the record may name an owner that is newer than this call. */
+                if (copy.owner < live_used(l, LIVE_OWNERS)) {
                         const struct live_owner *o = &l->owners[copy.owner];
 
                         if (!copy_consistently(&o->version, &owner, &o->owner, sizeof(owner),
