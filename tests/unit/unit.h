@@ -10,11 +10,14 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,4 +76,43 @@ static inline int scratch_remove_one(const char *path, const struct stat *st, in
 static inline void scratch_remove(struct scratch *s) {
         close(s->fd);
         assert_int_equal(nftw(s->path, scratch_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* For children: a failed assertion of cmocka would run the rest of the tests in there too. */
+#define child_require(condition)                                                                   \
+        do {                                                                                       \
+                if (!(condition)) {                                                                \
+                        fprintf(stderr, "# %s:%d: child: not %s\n", __FILE__, __LINE__,            \
+                                #condition);                                                       \
+                        _exit(1);                                                                  \
+                }                                                                                  \
+        } while (0)
+
+/*
+ * Runs use() in a child with the folder of a file system that has no more room than size. Skips the
+ * test where one may not mount.
+ */
+static inline void on_small_tmpfs(const char *size, void (*use)(const char *path)) {
+        struct scratch s;
+        char options[64];
+        int status;
+        pid_t pid;
+
+        scratch_make(&s);
+        snprintf(options, sizeof(options), "size=%s,mode=700", size);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                if (unshare(CLONE_NEWNS) < 0 ||
+                    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+                    mount("tmpfs", s.path, "tmpfs", 0, options) < 0)
+                        _exit(77);
+                use(s.path);
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        scratch_remove(&s);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+                skip();
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
