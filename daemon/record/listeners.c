@@ -47,23 +47,40 @@ void listeners_remove(struct listeners *l, const struct live *live, uint32_t slo
                 *link = l->next[slot];
 }
 
+/*
+ * How well a listener fits a connection's local end, 0: not at all. As in the kernel's lookup
+ * (compute_score() in net/ipv4/inet_hashtables.c): its very address, then its own family before a
+ * dual-stack one, then the device that it is bound to.
+ */
+static unsigned fit(const struct record *listener, const struct record *connection) {
+        bool same_family = listener->family == connection->family;
+        unsigned device = listener->ifindex != 0 && listener->ifindex == connection->ifindex;
+
+        if (listener->netns != connection->netns || listener->transport != connection->transport ||
+            listener->local_port != connection->local_port)
+                return 0;
+        if (same_family && memcmp(listener->local, connection->local, sizeof(listener->local)) == 0)
+                return 6 + device;
+        if (listener->exposure != EXPOSURE_ANY)
+                return 0;
+        if (same_family)
+                return 4 + device;
+        return listener->flags & RECORD_DUAL_STACK ? 2 + device : 0;
+}
+
 uint32_t listeners_match(const struct listeners *l, const struct live *live,
                          const struct record *connection) {
         uint32_t best = LISTENERS_NONE;
+        unsigned best_fit = 0, best_possible = 6 + (connection->ifindex != 0);
 
-        for (uint32_t slot = l->buckets[bucket_of(connection)]; slot != LISTENERS_NONE;
-             slot = l->next[slot]) {
-                const struct record *r = &live->slots[LIVE_LISTENERS][slot];
+        for (uint32_t slot = l->buckets[bucket_of(connection)];
+             slot != LISTENERS_NONE && best_fit < best_possible; slot = l->next[slot]) {
+                unsigned f = fit(&live->slots[LIVE_LISTENERS][slot], connection);
 
-                if (r->netns != connection->netns || r->transport != connection->transport ||
-                    r->local_port != connection->local_port)
-                        continue;
-                if (r->family == connection->family &&
-                    memcmp(r->local, connection->local, sizeof(r->local)) == 0)
-                        return slot;
-                if (r->exposure == EXPOSURE_ANY &&
-                    (r->family == connection->family || r->flags & RECORD_DUAL_STACK))
+                if (f > best_fit) {
+                        best_fit = f;
                         best = slot;
+                }
         }
         return best;
 }

@@ -19,7 +19,8 @@ void listeners_remove(struct listeners *l, const struct live *live, uint32_t slo
 
 /*
  * The slot of the listener that a connection with this local end came in by: one on its very
- * address before one on any address; LISTENERS_NONE.
+ * address before one on any address, one of its family before a dual-stack one, one bound to its
+ * device before one bound to none; LISTENERS_NONE.
  */
 uint32_t listeners_match(const struct listeners *l, const struct live *live,
                          const struct record *connection);
