@@ -7,8 +7,6 @@
  */
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +16,7 @@
 #include <time.h>
 
 #include "diag.h"
+#include "feeds.h"
 #include "netns.h"
 
 #define DEFAULT_BUFFER_BYTES (32U << 20)
@@ -25,23 +24,13 @@
 #define PROBE_BUFFER_BYTES   (64 << 10)
 #define DEFAULT_POLL_USEC    (500 * 1000U)
 
-/* Wakeups cost more than messages do, so messages gather for so long. */
-#define DRAIN_USEC (10 * 1000U)
 /*
  * A socket leaves the dumps before its message is sent. The end of a snapshot that misses some
  * waits for their messages, so that they are not taken for missed ones.
  */
 #define SETTLE_USEC (30 * 1000U)
 
-/* A sixteenth of a poll's time would do for ticks, but drains are to be on time. */
-#define TIMER_ACCURACY_USEC 1000
-
-/* One destroy message takes 380 bytes on Linux 6.18; the odd line keeps them apart in the cache. */
-#define MESSAGE_SIZE      (2048 + 64)
-#define MESSAGE_ALIGNMENT 64
-#define MESSAGES_ONCE     64
-/* So many messages of one namespace at a stretch; the rest waits for the next turn of the loop. */
-#define MESSAGES_MAX 65536
+#define TICK_ACCURACY_USEC (10 * 1000U)
 
 #define FAILURES_MAX 10
 
@@ -62,45 +51,26 @@ static const struct {
         [JOB_DUMP] = { .usec = 1000 * 1000, .idle_usec = 5000 * 1000, .share = 100 },
         [JOB_POLL] = { .share = 150 },
 };
-/* A dump after a loss may take more. */
+/* A dump after a loss, or for a new namespace, may take more. */
 #define REPAIR_SHARE 10
 
 struct source {
         struct source_args args;
-        sd_event_source *drain_timer;
         sd_event_source *tick_timer;
+        struct feeds feeds; /* one for each entry of the set, as its userdata */
         struct netns_set set;
-        struct feed *ready;          /* feeds to be drained, linked by next_ready */
         uint64_t due_usec[JOB_MAX];  /* CLOCK_MONOTONIC */
         uint64_t cost_usec[JOB_MAX]; /* of the last time, processor time */
         uint64_t dump_usec;          /* between full dumps, as it is now */
         uint64_t digest[2];          /* of the last listeners, of the last full dump */
         uint64_t n_destroyed;        /* since the last full dump */
         uint64_t n_emitted;          /* since batch_done */
-        unsigned n_failures;         /* of the own namespace, in a row */
+        unsigned n_failures[2];      /* in a row: of drains, of the own namespace's dumps */
         uint8_t snapshot_flags;
         bool snapshot_open; /* begun and not ended */
-        bool drain_armed;
         bool without_udp;
         bool stopping;
         char limits[512];
-        struct mmsghdr messages[MESSAGES_ONCE];
-        struct iovec iovs[MESSAGES_ONCE];
-        struct sockaddr_nl senders[MESSAGES_ONCE];
-        uint8_t *buffers;
-};
-
-/* The destroy groups of one namespace. */
-struct feed {
-        struct source *source;
-        struct feed *next_ready;
-        sd_event_source *io;
-        int fd;
-        uint32_t netns;
-        uint32_t drops; /* as the kernel counts them, modulo 2^32 */
-        uint16_t ephemeral_first, ephemeral_last;
-        bool ready;
-        bool dumped; /* by the last snapshot, without an error */
 };
 
 static uint64_t clock_usec(clockid_t clock) {
@@ -143,10 +113,17 @@ static void batch_done(struct source *s) {
 }
 
 /* sock_diag cannot tell bind() from a port that the kernel chose at the first send. */
-static void guess_autobound(const struct feed *f, struct event *ev) {
-        if (ev->transport == IPPROTO_UDP && !(ev->flags & EVENT_CONNECTED) &&
-            ev->local_port >= f->ephemeral_first && ev->local_port <= f->ephemeral_last)
-                ev->flags |= EVENT_AUTOBOUND;
+static void emit_socket(struct source *s, const struct feed *f, const struct event *ev) {
+        struct event copy;
+
+        if (ev->transport != IPPROTO_UDP || ev->flags & EVENT_CONNECTED ||
+            ev->local_port < f->ephemeral_first || ev->local_port > f->ephemeral_last) {
+                emit(s, ev);
+                return;
+        }
+        copy = *ev;
+        copy.flags |= EVENT_AUTOBOUND;
+        emit(s, &copy);
 }
 
 static void job_hasten(struct source *s, enum job job, uint64_t usec) {
@@ -168,135 +145,18 @@ static int tick_arm(struct source *s) {
 
 /* ---- Destroy groups ---- */
 
-static int drain_arm(struct source *s, uint64_t usec) {
-        int r;
+static void on_destroyed(const struct event *ev, struct feed *f, void *userdata) {
+        struct source *s = userdata;
 
-        if (s->drain_armed)
-                return 0;
-        r = sd_event_source_set_time_relative(s->drain_timer, usec);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->drain_timer, SD_EVENT_ONESHOT);
-        s->drain_armed = r >= 0;
-        return r;
+        s->n_destroyed++;
+        emit_socket(s, f, ev);
 }
 
-static void feed_set_ready(struct feed *f) {
-        if (f->ready)
-                return;
-        f->ready = true;
-        f->next_ready = f->source->ready;
-        f->source->ready = f;
-}
+static void on_lost(struct feed *f, uint64_t count, void *userdata) {
+        struct source *s = userdata;
 
-static int on_readable(sd_event_source *io, int fd, uint32_t revents, void *userdata) {
-        struct feed *f = userdata;
-        int r;
-
-        (void) io;
-        (void) fd;
-        (void) revents;
-        feed_set_ready(f);
-        r = drain_arm(f->source, DRAIN_USEC);
-        if (r < 0)
-                f->source->args.broken(r, f->source->args.userdata);
-        return 0;
-}
-
-/* Messages that did not fit, of any reason: the kernel counts each one. */
-static uint32_t feed_new_drops(struct feed *f) {
-        uint32_t meminfo[SK_MEMINFO_VARS] = { 0 }, n;
-        socklen_t size = sizeof(meminfo);
-
-        if (getsockopt(f->fd, SOL_SOCKET, SO_MEMINFO, meminfo, &size) < 0 || size < sizeof(meminfo))
-                return 0;
-        n = meminfo[SK_MEMINFO_DROPS] - f->drops;
-        f->drops = meminfo[SK_MEMINFO_DROPS];
-        return n;
-}
-
-static void feed_message(struct feed *f, const struct mmsghdr *m, uint64_t time_ns,
-                         uint32_t *lost) {
-        const struct nlmsghdr *nlh = m->msg_hdr.msg_iov->iov_base;
-        const struct sockaddr_nl *from = m->msg_hdr.msg_name;
-        int left = (int) m->msg_len;
-
-        if (from->nl_pid != 0)
-                return;
-        if (m->msg_hdr.msg_flags & MSG_TRUNC) {
-                (*lost)++;
-                return;
-        }
-        for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-                struct event ev;
-                int r;
-
-                if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY)
-                        continue;
-                r = diag_event(nlh, f->netns, 0, &ev);
-                *lost += r < 0;
-                if (r <= 0)
-                        continue;
-                ev.type = EVENT_DESTROYED;
-                ev.time_ns = time_ns;
-                guess_autobound(f, &ev);
-                f->source->n_destroyed++;
-                emit(f->source, &ev);
-        }
-}
-
-/* Takes what has come for one namespace. Returns how many messages, or negative errno. */
-static int feed_drain(struct feed *f) {
-        struct source *s = f->source;
-        uint32_t lost = 0;
-        int n, taken = 0, error = 0;
-
-        do {
-                uint64_t time_ns;
-
-                for (unsigned i = 0; i < MESSAGES_ONCE; i++)
-                        s->messages[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_nl);
-                n = recvmmsg(f->fd, s->messages, MESSAGES_ONCE, MSG_DONTWAIT, NULL);
-                if (n < 0) {
-                        if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
-                                error = -errno;
-                        break;
-                }
-                time_ns = boottime_ns();
-                for (int i = 0; i < n; i++)
-                        feed_message(f, &s->messages[i], time_ns, &lost);
-                taken += n;
-        } while (n == MESSAGES_ONCE && taken < MESSAGES_MAX);
-
-        lost += feed_new_drops(f);
-        if (lost > 0) {
-                emit_mark(s, EVENT_LOST, f->netns, 0, lost);
-                job_hasten(s, JOB_DUMP, s->cost_usec[JOB_DUMP] * REPAIR_SHARE);
-        }
-        return error < 0 ? error : taken;
-}
-
-/*
- * A feed that had something stays on the timer, without a wakeup for its next message; one that had
- * nothing goes back to waiting.
- */
-static int drain_ready(struct source *s) {
-        struct feed *f = s->ready;
-        int error = 0;
-
-        s->ready = NULL;
-        while (f) {
-                struct feed *next = f->next_ready;
-                int r = feed_drain(f);
-
-                f->ready = false;
-                if (r != 0)
-                        feed_set_ready(f);
-                else
-                        r = sd_event_source_set_enabled(f->io, SD_EVENT_ONESHOT);
-                error = r < 0 ? r : error;
-                f = next;
-        }
-        return error;
+        emit_mark(s, EVENT_LOST, f->netns, 0, count);
+        job_hasten(s, JOB_DUMP, s->cost_usec[JOB_DUMP] * REPAIR_SHARE);
 }
 
 static void drain_all(struct source *s) {
@@ -305,55 +165,21 @@ static void drain_all(struct source *s) {
                         (void) feed_drain(s->set.entries[i].userdata);
 }
 
-static struct feed *feed_free(struct feed *f) {
-        if (!f)
-                return NULL;
-        for (struct feed **at = &f->source->ready; *at; at = &(*at)->next_ready)
-                if (*at == f) {
-                        *at = f->next_ready;
-                        break;
-                }
-        sd_event_source_disable_unref(f->io);
-        free(f);
-        return NULL;
-}
-
-static int feed_new(struct source *s, struct netns_entry *e) {
-        struct feed *f = calloc(1, sizeof(*f));
-        int r;
-
-        if (!f)
-                return -ENOMEM;
-        f->source = s;
-        f->fd = e->destroy_fd;
-        f->netns = e->inode;
-        r = sd_event_add_io(s->args.event, &f->io, f->fd, EPOLLIN, on_readable, f);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(f->io, SD_EVENT_ONESHOT);
-        if (r < 0) {
-                feed_free(f);
-                return r;
-        }
-        e->userdata = f;
-        return 0;
-}
-
 /* ---- Snapshots ---- */
 
 struct dump {
+        struct source *source;
         struct feed *feed;
         uint64_t digest;
 };
 
 static void on_found(const struct event *ev, size_t size, void *userdata) {
         struct dump *d = userdata;
-        struct event copy = *ev;
 
         (void) size;
-        guess_autobound(d->feed, &copy);
         /* Fibonacci hashing: a sum of cookies alone would not notice two that change places. */
-        d->digest += (copy.cookie ^ copy.local_port) * 0x9E3779B97F4A7C15U;
-        emit(d->feed->source, &copy);
+        d->digest += (ev->cookie ^ ev->local_port) * 0x9E3779B97F4A7C15U;
+        emit_socket(d->source, d->feed, ev);
 }
 
 /* Says which namespaces the snapshot is the truth for: those whose dump had no error. */
@@ -388,7 +214,7 @@ static int snapshot_begin(struct source *s, unsigned what, uint64_t *ret_digest)
 
         for (unsigned i = 0; i < s->set.n_entries; i++) {
                 const struct netns_entry *e = &s->set.entries[i];
-                struct dump d = { .feed = e->userdata };
+                struct dump d = { .source = s, .feed = e->userdata };
                 int r;
 
                 if (!d.feed)
@@ -422,8 +248,7 @@ static int snapshot(struct source *s, unsigned what) {
         if (full)
                 s->n_destroyed = 0;
         if (s->snapshot_open) {
-                s->drain_armed = false;
-                k = drain_arm(s, SETTLE_USEC);
+                k = feeds_delay(&s->feeds, SETTLE_USEC);
                 if (k < 0)
                         return k;
         }
@@ -461,11 +286,12 @@ static int scan(struct source *s) {
                 struct feed *f;
 
                 if (!e->userdata) {
-                        int k = feed_new(s, e);
+                        int k = feed_new(&f, &s->feeds, e->destroy_fd, e->inode);
 
                         if (k < 0)
                                 return k;
-                        job_hasten(s, JOB_DUMP, 0);
+                        e->userdata = f;
+                        job_hasten(s, JOB_DUMP, s->cost_usec[JOB_DUMP] * REPAIR_SHARE);
                 }
                 f = e->userdata;
                 f->ephemeral_first = e->ephemeral_first;
@@ -512,29 +338,21 @@ static int job_run(struct source *s, enum job job) {
 }
 
 /* Whatever goes wrong is tried again at the next turn, but not forever. */
-static void judge_turn(struct source *s, int r) {
+static void judge_turn(struct source *s, unsigned *n_failures, int r) {
         if (r >= 0)
-                s->n_failures = 0;
-        else if (++s->n_failures >= FAILURES_MAX)
+                *n_failures = 0;
+        else if (++*n_failures >= FAILURES_MAX)
                 s->args.broken(r, s->args.userdata);
 }
 
-static int on_drain(sd_event_source *timer, uint64_t usec, void *userdata) {
+static void on_drained(int error, void *userdata) {
         struct source *s = userdata;
-        int r, k;
+        int r;
 
-        (void) timer;
-        (void) usec;
-        s->drain_armed = false;
-        r = drain_ready(s);
         snapshot_finish(s);
         batch_done(s);
-
-        k = s->ready ? drain_arm(s, DRAIN_USEC) : 0;
-        r = k < 0 ? k : r;
-        k = tick_arm(s);
-        judge_turn(s, k < 0 ? k : r);
-        return 0;
+        r = tick_arm(s);
+        judge_turn(s, &s->n_failures[0], r < 0 ? r : error);
 }
 
 static int on_tick(sd_event_source *timer, uint64_t usec, void *userdata) {
@@ -549,13 +367,22 @@ static int on_tick(sd_event_source *timer, uint64_t usec, void *userdata) {
         for (unsigned job = 0; job < JOB_MAX && !s->snapshot_open; job++)
                 if (s->due_usec[job] <= soon) {
                         k = job_run(s, job);
-                        r = k < 0 ? k : r;
+                        /* A scan that fails, for want of descriptors say, leaves things as they
+                         * are. */
+                        if (job != JOB_SCAN)
+                                r = k < 0 ? k : r;
                 }
         batch_done(s);
         k = tick_arm(s);
-        judge_turn(s, k < 0 ? k : r);
+        judge_turn(s, &s->n_failures[1], k < 0 ? k : r);
         return 0;
 }
+
+static const struct feeds_ops feeds_ops = {
+        .destroyed = on_destroyed,
+        .lost = on_lost,
+        .drained = on_drained,
+};
 
 /* ---- The table of operations ---- */
 
@@ -586,34 +413,13 @@ static int netlink_probe(char ret_why[static 256]) {
         return r;
 }
 
-static void messages_init(struct source *s) {
-        for (unsigned i = 0; i < MESSAGES_ONCE; i++) {
-                s->iovs[i] = (struct iovec){ .iov_base = s->buffers + i * MESSAGE_SIZE,
-                                             .iov_len = MESSAGE_SIZE };
-                s->messages[i].msg_hdr = (struct msghdr){
-                        .msg_name = &s->senders[i],
-                        .msg_namelen = sizeof(s->senders[i]),
-                        .msg_iov = &s->iovs[i],
-                        .msg_iovlen = 1,
-                };
-        }
-}
-
-static int timer_new(struct source *s, sd_event_source **ret, sd_event_time_handler_t callback) {
-        int r = sd_event_add_time(s->args.event, ret, CLOCK_MONOTONIC, UINT64_MAX,
-                                  TIMER_ACCURACY_USEC, callback, s);
-
-        return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
-}
-
 static struct source *netlink_stop(struct source *s) {
         if (!s)
                 return NULL;
         s->stopping = true;
         netns_done(&s->set);
         sd_event_source_disable_unref(s->tick_timer);
-        sd_event_source_disable_unref(s->drain_timer);
-        free(s->buffers);
+        feeds_done(&s->feeds);
         free(s);
         return NULL;
 }
@@ -654,16 +460,10 @@ static int netlink_start(struct source **ret, const struct source_args *args) {
         s->dump_usec = jobs[JOB_DUMP].usec;
         s->set.closing = on_closing;
         s->set.userdata = s;
-        s->buffers = aligned_alloc(MESSAGE_ALIGNMENT, MESSAGES_ONCE * MESSAGE_SIZE);
-        if (!s->buffers) {
-                netlink_stop(s);
-                return -ENOMEM;
-        }
-        messages_init(s);
-
-        r = timer_new(s, &s->drain_timer, on_drain);
+        r = feeds_init(&s->feeds, s->args.event, &feeds_ops, s);
         if (r >= 0)
-                r = timer_new(s, &s->tick_timer, on_tick);
+                r = sd_event_add_time(args->event, &s->tick_timer, CLOCK_MONOTONIC, UINT64_MAX,
+                                      TICK_ACCURACY_USEC, on_tick, s);
         if (r >= 0)
                 r = first_snapshot(s);
         if (r < 0) {
@@ -677,7 +477,7 @@ static int netlink_start(struct source **ret, const struct source_args *args) {
 static void netlink_drain(struct source *s) {
         drain_all(s);
         batch_done(s);
-        judge_turn(s, tick_arm(s));
+        judge_turn(s, &s->n_failures[1], tick_arm(s));
 }
 
 static int netlink_resync(struct source *s) {

@@ -5,18 +5,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "destroy.h"
 #include "diag.h"
 
 #define OWN_PATH "/proc/thread-self/ns/net"
@@ -30,11 +28,6 @@
 
 /* Where namespaces are bound to names, so that they last without a process. */
 static const char *const named_folders[] = { "/run/netns", "/run/docker/netns" };
-
-#define GROUP(group) (1U << ((group) -1))
-#define DESTROY_GROUPS                                                                             \
-        (GROUP(SKNLGRP_INET_TCP_DESTROY) | GROUP(SKNLGRP_INET6_TCP_DESTROY) |                      \
-         GROUP(SKNLGRP_INET_UDP_DESTROY) | GROUP(SKNLGRP_INET6_UDP_DESTROY))
 
 /* One look through the machine. */
 struct scan {
@@ -69,35 +62,6 @@ uint32_t netns_own(void) {
         struct stat st;
 
         return stat(OWN_PATH, &st) < 0 ? 0 : (uint32_t) st.st_ino;
-}
-
-static int destroy_open(int rcvbuf) {
-        struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = DESTROY_GROUPS };
-        int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-        int on = 1, r;
-
-        if (fd < 0)
-                return -errno;
-
-        /* The size first, so that nothing meets the small default. Unprivileged: up to rmem_max. */
-        if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf)) < 0 &&
-            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)) < 0)
-                goto fail;
-        /*
-         * Without this the kernel drops everything from the first overrun on until the reader has
-         * emptied the buffer. Overruns are seen in the count of drops instead.
-         */
-        if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
-                goto fail;
-        /* An unbound socket may join groups as well, and hears nothing. */
-        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
-                goto fail;
-        return fd;
-
-fail:
-        r = -errno;
-        (void) close(fd);
-        return r;
 }
 
 /* /proc/sys/net shows the namespace of whoever opens it. On failure the range stays. */

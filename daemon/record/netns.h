@@ -29,11 +29,12 @@ struct netns_set {
 #define NETNS_MAX 4096
 
 /*
- * Looks through /proc and the folders of named namespaces (/run/netns), opens the sockets of new ones
- * (with the destroy groups joined when destroy is nonzero, with a receive buffer of rcvbuf bytes) and
- * closes those of namespaces that were neither found by this look nor by the one before: what their
- * last processes did is still to be read in between. The recorder's own is always entry 0. An open
- * socket keeps its namespace alive, so no two entries ever share an inode. 0 or negative errno.
+ * Looks through /proc and the folders of named namespaces (/run/netns), opens the sockets of new
+ * ones (with the destroy groups joined when destroy is nonzero, with a receive buffer of rcvbuf
+ * bytes) and closes those of namespaces that were neither found by this look nor by the one before:
+ * what their last processes did is still to be read in between. The recorder's own is always entry
+ * 0. An open socket keeps its namespace alive, so no two entries ever share an inode. 0 or negative
+ * errno.
  */
 int netns_scan(struct netns_set *set, int destroy, int rcvbuf);
 void netns_done(struct netns_set *set);
@@ -42,9 +43,9 @@ void netns_done(struct netns_set *set);
 uint32_t netns_own(void);
 
 /*
- * Takes the calling thread into the namespace of ns_fd, and back. Enter gives a descriptor for the way
- * back, which leave closes, or negative errno. A way back that is barred ends the process: going on in
- * a stranger's namespace would be worse.
+ * Takes the calling thread into the namespace of ns_fd, and back. Enter gives a descriptor for the
+ * way back, which leave closes, or negative errno. A way back that is barred ends the process:
+ * going on in a stranger's namespace would be worse.
  */
 int netns_enter(int ns_fd);
 void netns_leave(int own_fd);
