@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "cli/json.h"
+#include "cli/glyph.h"
+#include "wire/utf8.h"
+
+/* What a byte is inside a string: most need no look at all. */
+enum {
+        BYTE_PLAIN,
+        BYTE_QUOTE,
+        BYTE_ESCAPE,
+        BYTE_DELETE,
+        BYTE_HIGH, /* begins or continues a UTF-8 sequence */
+        BYTE_CONTROL,
+};
+
+static const uint8_t byte_class[256] = {
+        [0x00 ... 0x1f] = BYTE_CONTROL, ['"'] = BYTE_QUOTE,          ['\\'] = BYTE_ESCAPE,
+        [0x7f] = BYTE_DELETE,           [0x80 ... 0xff] = BYTE_HIGH,
+};
+
+static int bad(struct json *j, int error, const char *what) {
+        if (!j->error)
+                j->error = what;
+        return error;
+}
+
+static int expected(struct json *j, const char *what) {
+        /* The NUL behind the text is no byte of it: what was begun has not been ended. */
+        if (*j->p == '\0')
+                return bad(j, -EBADMSG, "it ends too early");
+        return bad(j, -EPROTO, what);
+}
+
+static inline void skip_space(struct json *j) {
+        if ((unsigned char) *j->p > ' ')
+                return;
+        while (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r') {
+                j->p++;
+                j->rewrite = true;
+        }
+}
+
+void json_start(struct json *j, const char *text) {
+        *j = (struct json){ .p = text, .start = text };
+}
+
+static int open_bracket(struct json *j, char bracket, const char *what) {
+        skip_space(j);
+        if (*j->p != bracket)
+                return expected(j, what);
+        if (j->depth >= JSON_DEPTH_MAX)
+                return bad(j, -EBADMSG, "it is nested too deep");
+        j->p++;
+        j->depth++;
+        return 0;
+}
+
+int json_open_object(struct json *j) {
+        return open_bracket(j, '{', "an object was expected");
+}
+
+int json_open_array(struct json *j) {
+        return open_bracket(j, '[', "an array was expected");
+}
+
+/* Between two members: 1 another one follows, 0 the bracket that closes was taken. */
+static int next_member(struct json *j, bool *first, char close) {
+        skip_space(j);
+        if (*j->p == close) {
+                j->p++;
+                j->depth--;
+                return 0;
+        }
+        if (*first) {
+                *first = false;
+                return 1;
+        }
+        if (*j->p != ',')
+                return bad(j, -EBADMSG, *j->p ? "a comma was expected" : "it ends too early");
+        j->p++;
+        skip_space(j);
+        if (*j->p == close)
+                return bad(j, -EBADMSG, "nothing stands behind a comma");
+        return 1;
+}
+
+int json_element(struct json *j, bool *first) {
+        return next_member(j, first, ']');
+}
+
+int json_key(struct json *j, bool *first, struct json_string *ret) {
+        int r;
+
+        r = next_member(j, first, '}');
+        if (r <= 0)
+                return r;
+        if (*j->p != '"')
+                return bad(j, -EBADMSG, *j->p ? "a key was expected" : "it ends too early");
+        r = json_string(j, ret);
+        if (r < 0)
+                return r;
+        skip_space(j);
+        if (*j->p != ':')
+                return bad(j, -EBADMSG, *j->p ? "a colon was expected" : "it ends too early");
+        j->p++;
+        return 1;
+}
+
+static int hex_value(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        if (c >= 'A' && c <= 'F')
+                return c - 'A' + 10;
+        return -1;
+}
+
+/* The four digits behind \u; -1 if they are none. */
+static int32_t hex_four(const char *p) {
+        int32_t code = 0;
+
+        for (int i = 0; i < 4; i++) {
+                int digit = hex_value(p[i]);
+
+                if (digit < 0)
+                        return -1;
+                code = code << 4 | digit;
+        }
+        return code;
+}
+
+/*
+ * The escape that begins at p, on its backslash: how many bytes it takes, 0 if it is none. A pair
+ * of surrogates is one escape.
+ */
+static size_t escape_decode(const char *p, uint32_t *ret) {
+        static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+        const char *name;
+        int32_t high, low;
+
+        if (p[1] == '\0')
+                return 0;
+        name = strchr(names, p[1]);
+        if (name) {
+                *ret = (uint32_t) values[name - names];
+                return 2;
+        }
+        if (p[1] != 'u')
+                return 0;
+        high = hex_four(p + 2);
+        if (high < 0 || (high >= 0xdc00 && high <= 0xdfff))
+                return 0;
+        *ret = (uint32_t) high;
+        if (high < 0xd800 || high > 0xdbff)
+                return 6;
+        if (p[6] != '\\' || p[7] != 'u')
+                return 0;
+        low = hex_four(p + 8);
+        if (low < 0xdc00 || low > 0xdfff)
+                return 0;
+        *ret = 0x10000 + ((uint32_t) (high - 0xd800) << 10) + (uint32_t) (low - 0xdc00);
+        return 12;
+}
+
+int json_string(struct json *j, struct json_string *ret) {
+        const char *p, *start;
+        bool plain = true;
+        uint32_t code;
+        size_t n;
+
+        skip_space(j);
+        if (*j->p != '"')
+                return expected(j, "a string was expected");
+        p = start = j->p + 1;
+        for (;;) {
+                while (byte_class[(unsigned char) *p] == BYTE_PLAIN)
+                        p++;
+                switch (byte_class[(unsigned char) *p]) {
+                case BYTE_QUOTE:
+                        if ((size_t) (p - start) > UINT32_MAX)
+                                return bad(j, -EBADMSG, "a string is too long");
+                        *ret = (struct json_string){ start, (uint32_t) (p - start), plain };
+                        j->p = p + 1;
+                        return 0;
+                case BYTE_ESCAPE:
+                        plain = false;
+                        n = escape_decode(p, &code);
+                        if (n == 0)
+                                return bad(j, -EBADMSG, "a string has an escape that is none");
+                        p += n;
+                        break;
+                case BYTE_DELETE:
+                        plain = false;
+                        j->rewrite = true;
+                        p++;
+                        break;
+                case BYTE_HIGH:
+                        plain = false;
+                        /* The NUL behind the text ends a sequence that is cut off. */
+                        n = glyph_read(p, 4, &code);
+                        if (n == 0)
+                                return bad(j, -EBADMSG, "a string is not UTF-8");
+                        if (glyph_unsafe(code))
+                                j->rewrite = true;
+                        p += n;
+                        break;
+                default:
+                        return bad(j, -EBADMSG,
+                                   *p ? "a string has a raw control character"
+                                      : "it ends too early");
+                }
+        }
+}
+
+static bool is_digit(char c) {
+        return c >= '0' && c <= '9';
+}
+
+/* Passes over a number; *ret_integer says whether it is written without fraction and exponent. */
+static int scan_number(struct json *j, bool *ret_integer) {
+        const char *p = j->p;
+
+        *ret_integer = true;
+        if (*p == '-')
+                p++;
+        if (!is_digit(*p))
+                return bad(j, -EBADMSG, "a value was expected");
+        if (*p == '0')
+                p++;
+        else
+                while (is_digit(*p))
+                        p++;
+        if (*p == '.') {
+                *ret_integer = false;
+                p++;
+                if (!is_digit(*p))
+                        return bad(j, -EBADMSG, "a number is not written as one");
+                while (is_digit(*p))
+                        p++;
+        }
+        if (*p == 'e' || *p == 'E') {
+                *ret_integer = false;
+                p++;
+                if (*p == '+' || *p == '-')
+                        p++;
+                if (!is_digit(*p))
+                        return bad(j, -EBADMSG, "a number is not written as one");
+                while (is_digit(*p))
+                        p++;
+        }
+        if (is_digit(*p))
+                return bad(j, -EBADMSG, "a number has a zero in front");
+        j->p = p;
+        return 0;
+}
+
+int json_integer(struct json *j, int64_t *ret) {
+        const char *start, *p;
+        uint64_t value = 0, limit;
+        bool integer, negative;
+        int r;
+
+        skip_space(j);
+        start = j->p;
+        if (*start != '-' && !is_digit(*start))
+                return expected(j, "a number was expected");
+        r = scan_number(j, &integer);
+        if (r < 0)
+                return r;
+        if (!integer)
+                return bad(j, -EPROTO, "a whole number was expected");
+        negative = *start == '-';
+        limit = negative ? (uint64_t) INT64_MAX + 1 : INT64_MAX;
+        for (p = start + negative; p < j->p; p++) {
+                unsigned digit = (unsigned) (*p - '0');
+
+                if (value > (limit - digit) / 10)
+                        return bad(j, -EPROTO, "a number is out of range");
+                value = value * 10 + digit;
+        }
+        *ret = negative ? (int64_t) (0 - value) : (int64_t) value;
+        return 0;
+}
+
+/* A letter behind the word would begin something else. */
+static bool take_word(struct json *j, const char *word, size_t n) {
+        if (strncmp(j->p, word, n) != 0)
+                return false;
+        j->p += n;
+        return true;
+}
+
+int json_bool(struct json *j, bool *ret) {
+        skip_space(j);
+        if (take_word(j, "true", 4))
+                *ret = true;
+        else if (take_word(j, "false", 5))
+                *ret = false;
+        else
+                return expected(j, "true or false was expected");
+        return 0;
+}
+
+int json_null(struct json *j) {
+        skip_space(j);
+        return *j->p == 'n' && take_word(j, "null", 4);
+}
+
+int json_skip(struct json *j) {
+        char closes[JSON_DEPTH_MAX];
+        unsigned depth = 0;
+        bool first = true;
+
+        for (;;) {
+                struct json_string string;
+                bool integer, truth;
+                int r;
+
+                /* A value. */
+                skip_space(j);
+                switch (*j->p) {
+                case '{':
+                case '[':
+                        string.data = j->p;
+                        r = open_bracket(j, *j->p, "");
+                        if (r < 0)
+                                return r;
+                        closes[depth++] = *string.data == '{' ? '}' : ']';
+                        first = true;
+                        break;
+                case '"':
+                        r = json_string(j, &string);
+                        break;
+                case 't':
+                case 'f':
+                        r = json_bool(j, &truth);
+                        break;
+                case 'n':
+                        r = json_null(j) ? 0 : bad(j, -EBADMSG, "a value was expected");
+                        break;
+                case '\0':
+                        r = bad(j, -EBADMSG, "it ends too early");
+                        break;
+                default:
+                        r = scan_number(j, &integer);
+                        break;
+                }
+                if (r < 0)
+                        return -EBADMSG;
+
+                /* What is around it: go on to the next value, or out by the brackets that close. */
+                for (;;) {
+                        if (depth == 0)
+                                return 0;
+                        r = closes[depth - 1] == '}' ? json_key(j, &first, &string)
+                                                     : json_element(j, &first);
+                        if (r < 0)
+                                return r;
+                        if (r > 0)
+                                break;
+                        depth--;
+                        first = false;
+                }
+        }
+}
+
+int json_finish(struct json *j) {
+        skip_space(j);
+        if (*j->p != '\0')
+                return bad(j, -EBADMSG, "something stands behind it");
+        return 0;
+}
+
+static void new_line(struct buf *b, unsigned depth) {
+        buf_char(b, '\n');
+        for (unsigned i = 0; i < depth; i++)
+                buf_text(b, "  ");
+}
+
+/* A string that was checked, from its quote on; returns the byte behind it. */
+static const char *print_string(struct buf *b, const char *p) {
+        static const char hex[] = "0123456789abcdef";
+        const char *from = p;
+
+        p++;
+        for (;;) {
+                uint32_t code = (unsigned char) *p;
+                size_t n = 1;
+
+                if (*p == '"')
+                        break;
+                if (*p == '\\') {
+                        p += 2;
+                        continue;
+                }
+                if (code >= 0x80) {
+                        n = glyph_read(p, 4, &code);
+                        if (n == 0)
+                                n = 1;
+                }
+                if (code >= 0x7f && glyph_unsafe(code)) {
+                        buf_put(b, from, (size_t) (p - from));
+                        buf_text(b, "\\u");
+                        for (int shift = 12; shift >= 0; shift -= 4)
+                                buf_char(b, hex[code >> shift & 15]);
+                        from = p + n;
+                }
+                p += n;
+        }
+        p++;
+        buf_put(b, from, (size_t) (p - from));
+        return p;
+}
+
+void json_print(struct buf *b, const char *text, size_t n, bool pretty) {
+        const char *p = text, *end = text + n;
+        unsigned depth = 0;
+
+        while (p < end) {
+                switch (*p) {
+                case ' ':
+                case '\t':
+                case '\n':
+                case '\r':
+                        p++;
+                        continue;
+                case '"':
+                        p = print_string(b, p);
+                        continue;
+                case '{':
+                case '[':
+                        buf_char(b, *p);
+                        depth++;
+                        for (p++; *p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'; p++)
+                                ;
+                        if (*p == '}' || *p == ']') {
+                                buf_char(b, *p++);
+                                depth--;
+                        } else if (pretty)
+                                new_line(b, depth);
+                        continue;
+                case '}':
+                case ']':
+                        depth--;
+                        if (pretty)
+                                new_line(b, depth);
+                        break;
+                case ',':
+                        buf_char(b, ',');
+                        if (pretty)
+                                new_line(b, depth);
+                        p++;
+                        continue;
+                case ':':
+                        buf_text(b, pretty ? ": " : ":");
+                        p++;
+                        continue;
+                default:
+                        break;
+                }
+                buf_char(b, *p++);
+        }
+}
+
+static void show_byte(struct buf *b, unsigned char byte) {
+        static const char hex[] = "0123456789abcdef";
+
+        buf_text(b, "\\x");
+        buf_char(b, hex[byte >> 4]);
+        buf_char(b, hex[byte & 15]);
+}
+
+void json_show(struct buf *b, const struct json_string *s, bool ascii, bool no_blanks) {
+        const char *p = s->data, *end = s->data + s->size;
+
+        if (s->plain && (!no_blanks || !memchr(p, ' ', s->size))) {
+                buf_put(b, p, s->size);
+                return;
+        }
+        while (p < end) {
+                char bytes[4];
+                uint32_t code = 0;
+                size_t n;
+
+                n = *p == '\\' ? escape_decode(p, &code) : glyph_read(p, (size_t) (end - p), &code);
+                p += n ? n : 1;
+                n = utf8_put(bytes, code);
+                if (glyph_unsafe(code) || (ascii && code >= 0x80) || (no_blanks && code == ' '))
+                        for (size_t i = 0; i < n; i++)
+                                show_byte(b, (unsigned char) bytes[i]);
+                else
+                        buf_put(b, bytes, n);
+        }
+}

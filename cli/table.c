@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <libsmartcols/libsmartcols.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/glyph.h"
+#include "cli/out.h"
+#include "cli/table.h"
+#include "cli/when.h"
+
+/* Nobody reads more than this as one table, and libsmartcols takes 700 bytes a cell. */
+#define TABLE_SMARTCOLS_MAX 5000
+
+/* A row is kept as its tint and its cells, each behind such a head. */
+struct cell {
+        uint32_t size;
+        uint16_t width; /* columns on the terminal */
+        uint8_t tint;
+        uint8_t reserved;
+};
+
+static const char *const tint_names[] = {
+        [TINT_NONE] = NULL,
+        [TINT_NOTICE] = "yellow",
+        [TINT_ALERT] = "red",
+};
+static const char *const tint_codes[] = {
+        [TINT_NONE] = "",
+        [TINT_NOTICE] = "\x1b[33m",
+        [TINT_ALERT] = "\x1b[31m",
+};
+
+void table_init(struct table *t, const struct columns *columns, unsigned set, bool legend) {
+        *t = (struct table){
+                .columns = *columns,
+                .set = set,
+                .style = { .now_usec = when_now(),
+                           .ascii = out_ascii(),
+                           .machine = !out_terminal() },
+                .legend = legend,
+        };
+        if (legend)
+                for (size_t i = 0; i < columns->n; i++)
+                        t->widths[i] = strlen(columns->list[i]->name);
+}
+
+void table_done(struct table *t) {
+        if (!t)
+                return;
+        lines_done(&t->lines);
+        buf_done(&t->scratch);
+}
+
+int table_add(struct table *t, uint64_t key, uint64_t id, const void *item) {
+        struct buf *b = &t->scratch;
+
+        b->size = 0;
+        buf_char(b, t->set == SET_COUNTS ? TINT_NONE : (char) columns_row_tint(item));
+        for (size_t i = 0; i < t->columns.n; i++) {
+                const struct column *c = t->columns.list[i];
+                size_t at = b->size, width;
+                struct cell cell = { .tint = c->tint ? (uint8_t) c->tint(item) : TINT_NONE };
+
+                if (!buf_reserve(b, sizeof(cell)))
+                        return -ENOMEM;
+                b->size += sizeof(cell);
+                column_put(c, b, &t->style, item);
+                if (b->failed)
+                        return -ENOMEM;
+                cell.size = (uint32_t) (b->size - at - sizeof(cell));
+                width = glyph_width(b->data + at + sizeof(cell), cell.size);
+                cell.width = width > UINT16_MAX ? UINT16_MAX : (uint16_t) width;
+                memcpy(b->data + at, &cell, sizeof(cell));
+                if (cell.width > t->widths[i])
+                        t->widths[i] = cell.width;
+        }
+        return lines_add(&t->lines, key, id, b->data, b->size);
+}
+
+static void print_blanks(size_t n) {
+        static const char blanks[] =
+                "                                                                ";
+
+        while (n > 0) {
+                size_t part = n < sizeof(blanks) - 1 ? n : sizeof(blanks) - 1;
+
+                out_write(blanks, part);
+                n -= part;
+        }
+}
+
+/* A cell in its column, with the blank behind it. */
+static void print_cell(const struct table *t, size_t i, const char *text, size_t size, size_t width,
+                       const char *colour) {
+        size_t blanks = t->widths[i] > width ? t->widths[i] - width : 0;
+        bool right = t->columns.list[i]->flags & COLUMN_RIGHT, last = i + 1 == t->columns.n;
+
+        if (right)
+                print_blanks(blanks);
+        if (*colour)
+                out_text(colour);
+        out_write(text, size);
+        if (*colour)
+                out_text("\x1b[0m");
+        if (last)
+                out_write("\n", 1);
+        else
+                print_blanks(right ? 1 : blanks + 1);
+}
+
+static void print_header(struct table *t) {
+        const char *colour = out_colour() ? "\x1b[4m" : "";
+
+        if (!t->legend || t->headed)
+                return;
+        t->headed = true;
+        for (size_t i = 0; i < t->columns.n; i++) {
+                const char *name = t->columns.list[i]->name;
+
+                print_cell(t, i, name, strlen(name), strlen(name), colour);
+        }
+}
+
+/* Takes a row apart: the next cell and its text. */
+static const char *next_cell(const char *p, struct cell *ret, const char **ret_text) {
+        memcpy(ret, p, sizeof(*ret));
+        *ret_text = p + sizeof(*ret);
+        return *ret_text + ret->size;
+}
+
+static void print_line(const struct table *t, const struct line *line) {
+        enum tint row_tint = (enum tint) line->data[0];
+        const char *p = line->data + 1;
+
+        for (size_t i = 0; i < t->columns.n; i++) {
+                struct cell cell;
+                const char *text;
+                enum tint tint;
+
+                p = next_cell(p, &cell, &text);
+                tint = row_tint != TINT_NONE ? row_tint : (enum tint) cell.tint;
+                print_cell(t, i, text, cell.size, cell.width, out_colour() ? tint_codes[tint] : "");
+        }
+}
+
+static void print_plain(struct table *t) {
+        print_header(t);
+        for (size_t i = 0; i < t->lines.n && !out_gone(); i++)
+                print_line(t, &t->lines.list[i]);
+}
+
+void table_flush(struct table *t) {
+        for (size_t i = 0; i < t->columns.n; i++)
+                if (t->columns.list[i]->width > t->widths[i])
+                        t->widths[i] = t->columns.list[i]->width;
+        if (t->lines.n > 0)
+                print_plain(t);
+        lines_clear(&t->lines);
+}
+
+/* One row for libsmartcols, which takes the strings over. */
+static int add_smart_line(const struct table *t, struct libscols_table *table,
+                          const struct line *line) {
+        struct libscols_line *l = scols_table_new_line(table, NULL);
+        enum tint row_tint = (enum tint) line->data[0];
+        const char *p = line->data + 1;
+
+        if (!l)
+                return -ENOMEM;
+        if (row_tint != TINT_NONE && out_colour() &&
+            scols_line_set_color(l, tint_names[row_tint]) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < t->columns.n; i++) {
+                struct cell cell;
+                const char *text;
+                char *copy;
+
+                p = next_cell(p, &cell, &text);
+                copy = strndup(text, cell.size);
+                if (!copy)
+                        return -ENOMEM;
+                if (scols_line_refer_data(l, i, copy) < 0) {
+                        free(copy);
+                        return -ENOMEM;
+                }
+                if (row_tint == TINT_NONE && cell.tint != TINT_NONE && out_colour() &&
+                    scols_cell_set_color(scols_line_get_cell(l, i), tint_names[cell.tint]) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int fill_smart_table(const struct table *t, struct libscols_table *table) {
+        int r = 0;
+
+        /* The cells have been made safe for a terminal already, and show it in their own way. */
+        if (scols_table_enable_noencoding(table, 1) < 0 ||
+            scols_table_enable_colors(table, out_colour()) < 0 ||
+            scols_table_enable_noheadings(table, !t->legend) < 0 ||
+            scols_table_set_termforce(table, SCOLS_TERMFORCE_ALWAYS) < 0 ||
+            scols_table_set_termwidth(table, out_width()) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < t->columns.n; i++) {
+                const struct column *c = t->columns.list[i];
+                int flags = (c->flags & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0) |
+                            (c->flags & COLUMN_TRUNC ? SCOLS_FL_TRUNC : 0);
+
+                if (!scols_table_new_column(table, c->name, 0, flags))
+                        return -ENOMEM;
+        }
+        for (size_t i = 0; i < t->lines.n && r >= 0; i++)
+                r = add_smart_line(t, table, &t->lines.list[i]);
+        return r;
+}
+
+/* Printed into memory first: standard output has its own buffer and may be a pager. */
+static int print_smart(struct table *t) {
+        struct libscols_table *table = scols_new_table();
+        char *text = NULL;
+        int r;
+
+        if (!table)
+                return -ENOMEM;
+        r = fill_smart_table(t, table);
+        if (r >= 0)
+                r = scols_print_table_to_string(table, &text);
+        if (r >= 0 && text)
+                out_text(text);
+        free(text);
+        scols_unref_table(table);
+        return r;
+}
+
+int table_print(struct table *t) {
+        if (t->lines.n == 0 && !t->legend)
+                return 0;
+        if (out_terminal() && t->lines.n <= TABLE_SMARTCOLS_MAX)
+                return print_smart(t);
+        print_plain(t);
+        return 0;
+}
