@@ -162,5 +162,11 @@ int main(int argc, char **argv) {
                        quantile(commands[i].cpu_usec, arg_rounds, 0.5),
                        quantile(commands[i].ratio, arg_rounds, 0.5));
         puts("]}");
+        for (unsigned i = 0; i < n; i++) {
+                free(commands[i].wall_usec);
+                free(commands[i].cpu_usec);
+                free(commands[i].ratio);
+        }
+        posix_spawn_file_actions_destroy(&actions);
         return EXIT_SUCCESS;
 }
