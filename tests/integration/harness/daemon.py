@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 
+from .build import TOP
 from .varlink import Client, parse
 from .waiting import DEADLINE, wait_until
 
@@ -69,6 +70,7 @@ class Daemon:
             f"--runtime={self.runtime}",
             f"--config={self.config}",
             f"--answerer={self.build.answerer}",
+            f"--services={os.path.join(TOP, 'data', 'service-names.tsv')}",
         ]
         if self.source:
             argv.append(f"--source={self.source}")
