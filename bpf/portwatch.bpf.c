@@ -444,10 +444,7 @@ int socket_owners(struct bpf_iter__task_file *ctx) {
         family = socket->sk->__sk_common.skc_family;
         if (family != AF_INET && family != AF_INET6)
                 return 0;
-        /* 0 as long as nobody has asked for it: a dump has, for those that matter. */
-        ev.cookie = (__u64) socket->sk->__sk_common.skc_cookie.counter;
-        if (ev.cookie == 0)
-                return 0;
+        ev.cookie = bpf_get_socket_cookie(socket->sk);
         ev.type = EVENT_OWNER;
         ev.time_ns = bpf_ktime_get_boot_ns();
         ev.start_ns = task->start_boottime;

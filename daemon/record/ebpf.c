@@ -26,7 +26,8 @@
  */
 #define DRAIN_USEC 10000U
 /* After a loss: not more often than this, and once more when it is over. */
-#define RESYNC_USEC 1000000U
+#define RESYNC_USEC  1000000U
+#define READ_AT_ONCE 65536U
 
 /* include/linux/proc_ns.h: the inode of the initial pid namespace, PROC_PID_INIT_INO. */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCU
@@ -206,19 +207,116 @@ static void ebpf_drain(struct source *s) {
 
 /* ---- Snapshots ---- */
 
+/* Which process holds which socket, sorted by cookie and, of several processes, by pid. */
+struct holders {
+        struct event *events;
+        size_t n;
+        size_t room;
+};
+
+static int holders_compare(const void *a, const void *b) {
+        const struct event *x = a, *y = b;
+
+        if (x->cookie != y->cookie)
+                return x->cookie < y->cookie ? -1 : 1;
+        return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+/* Asks the kernel, by the iterator over the open files of all tasks. */
+static int holders_read(struct source *s, struct holders *h) {
+        struct bpf_link *link;
+        size_t have = 0; /* bytes */
+        int fd, r = 0;
+
+        link = bpf_program__attach_iter(s->skeleton->progs.socket_owners, NULL);
+        if (!link)
+                return -errno;
+        fd = bpf_iter_create(bpf_link__fd(link));
+        if (fd < 0) {
+                bpf_link__destroy(link);
+                return fd;
+        }
+        for (;;) {
+                ssize_t n;
+
+                if (h->room * sizeof(*h->events) - have < READ_AT_ONCE) {
+                        size_t room = h->room * 2 + READ_AT_ONCE / sizeof(*h->events) * 2;
+                        struct event *events = realloc(h->events, room * sizeof(*events));
+
+                        if (!events) {
+                                r = -ENOMEM;
+                                break;
+                        }
+                        h->events = events;
+                        h->room = room;
+                }
+                n = read(fd, (char *) h->events + have, READ_AT_ONCE);
+                if (n < 0)
+                        r = -errno;
+                if (n <= 0)
+                        break;
+                have += (size_t) n;
+        }
+        close(fd);
+        bpf_link__destroy(link);
+        h->n = have / sizeof(*h->events);
+        if (h->n > 0)
+                qsort(h->events, h->n, sizeof(*h->events), holders_compare);
+        return r;
+}
+
+/* The first holder of a cookie, or NULL. */
+static const struct event *holders_find(const struct holders *h, uint64_t cookie) {
+        size_t low = 0, high = h->n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (h->events[middle].cookie < cookie)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low < h->n && h->events[low].cookie == cookie ? &h->events[low] : NULL;
+}
+
+struct snapshot {
+        struct source *source;
+        struct holders holders;
+};
+
+/* A socket of a dump, with the process that the look before it has found. */
+static void on_found(const struct event *ev, size_t size, void *userdata) {
+        struct snapshot *snapshot = userdata;
+        const struct event *holder = holders_find(&snapshot->holders, ev->cookie);
+        struct event found = *ev;
+
+        if (holder) {
+                found.pid = holder->pid;
+                found.start_ns = holder->start_ns;
+                found.exec_id = holder->exec_id;
+                found.uid = holder->uid;
+                found.cgroup_id = holder->cgroup_id;
+                found.flags |= holder->flags;
+                memcpy(found.name, holder->name, sizeof(found.name));
+        }
+        snapshot->source->args.emit(&found, size, snapshot->source->args.userdata);
+}
+
 /*
  * One namespace at a time: dump, then take what the ring holds, then end. Whatever happened up to
  * the end of the dump is in the ring by then, so that what the dump has not shown and no event has
  * touched is really gone, and what it has shown and is closed has its close behind it.
  */
-static int snapshot_namespace(struct source *s, const struct netns_entry *ns) {
+static int snapshot_namespace(struct snapshot *snapshot, const struct netns_entry *ns) {
+        struct source *s = snapshot->source;
         struct event mark = { .type = EVENT_SNAPSHOT_BEGIN, .netns = ns->inode };
         int r;
 
         mark.time_ns = now_ns(CLOCK_BOOTTIME);
         s->args.emit(&mark, sizeof(mark), s->args.userdata);
-        r = diag_dump(ns->diag_fd, ns->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, s->args.emit,
-                      s->args.userdata);
+        r = diag_dump(ns->diag_fd, ns->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, on_found,
+                      snapshot);
         drain_ring(s);
         if (r < 0)
                 /* An incomplete dump proves nothing of what it does not show. */
@@ -229,53 +327,26 @@ static int snapshot_namespace(struct source *s, const struct netns_entry *ns) {
         return 0;
 }
 
-/* Asks the kernel which process holds which socket. */
-static int find_owners(struct source *s) {
-        struct event events[256];
-        struct bpf_link *link;
-        ssize_t n = 0;
-        size_t have = 0;
-        int fd, r = 0;
-
-        link = bpf_program__attach_iter(s->skeleton->progs.socket_owners, NULL);
-        if (!link)
-                return -errno;
-        fd = bpf_iter_create(bpf_link__fd(link));
-        if (fd < 0) {
-                r = fd;
-                goto finish;
-        }
-        while ((n = read(fd, (char *) events + have, sizeof(events) - have)) > 0) {
-                size_t whole = (have + (size_t) n) / sizeof(events[0]);
-
-                for (size_t i = 0; i < whole; i++)
-                        s->args.emit(&events[i], sizeof(events[i]), s->args.userdata);
-                have = (have + (size_t) n) % sizeof(events[0]);
-                memmove(events, &events[whole], have);
-        }
-        if (n < 0)
-                r = -errno;
-        close(fd);
-finish:
-        bpf_link__destroy(link);
-        return r;
-}
-
 static int take_snapshot(struct source *s) {
-        int r, result = 0;
+        struct snapshot snapshot = { .source = s };
+        int r, result;
 
         s->last_resync_usec = now_ns(CLOCK_MONOTONIC) / 1000;
         r = netns_scan(&s->namespaces, 0, 0);
         if (r < 0)
                 return r;
         drain_ring(s);
+        result = holders_read(s, &snapshot.holders);
         for (unsigned i = 0; i < s->namespaces.n_entries; i++) {
-                r = snapshot_namespace(s, &s->namespaces.entries[i]);
+                r = snapshot_namespace(&snapshot, &s->namespaces.entries[i]);
                 if (r < 0)
                         result = r;
         }
-        r = find_owners(s);
-        return result < 0 ? result : r;
+        /* Sockets that were tracked before, as those whose owner was only guessed. */
+        for (size_t i = 0; i < snapshot.holders.n; i++)
+                s->args.emit(&snapshot.holders.events[i], sizeof(struct event), s->args.userdata);
+        free(snapshot.holders.events);
+        return result;
 }
 
 /* ---- Start and stop ---- */
