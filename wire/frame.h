@@ -53,3 +53,8 @@ int frame_next(struct frame *f, bool drained, const char **ret, size_t *ret_size
 static inline bool frame_is_partial(const struct frame *f) {
         return f->start < f->size;
 }
+
+/* Is there room for another byte, were the messages that are there taken? */
+static inline bool frame_has_room(const struct frame *f) {
+        return f->size - f->start <= FRAME_MAX_BYTES;
+}
