@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,6 +277,16 @@ static void wait_for_end(int fd) {
         close(fd);
 }
 
+/* What the processes that were waited for have used, user and system. */
+static double children_cpu_seconds(void) {
+        struct rusage u;
+
+        if (getrusage(RUSAGE_CHILDREN, &u) < 0)
+                helper_die("getrusage");
+        return (double) (u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+               (double) (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
 int main(int argc, char **argv) {
         uint64_t begin, connected = 0, accepted = 0;
         struct pair *pairs;
@@ -331,7 +342,8 @@ int main(int argc, char **argv) {
                "llu,"
                "\"pairs\":[",
                (unsigned long long) connected, (unsigned long long) accepted, seconds,
-               seconds > 0 ? (double) connected / seconds : 0, (unsigned long long) helper_netns());
+               seconds > 0 ? (double) connected / seconds : 0, children_cpu_seconds(),
+               (unsigned long long) helper_netns());
         for (unsigned i = 0; i < arg_processes; i++)
                 printf("%s{\"port\":%u,\"server\":%d,\"client\":%d,\"count\":%llu}", i ? "," : "",
                        arg_port + i, (int) pairs[i].server, (int) pairs[i].client,
