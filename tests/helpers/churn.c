@@ -338,9 +338,8 @@ int main(int argc, char **argv) {
         }
         seconds = (double) (helper_now_ns() - begin) / 1e9;
 
-        printf("{\"connected\":%llu,\"accepted\":%llu,\"seconds\":%.6f,\"rate\":%.1f,\"netns\":%"
-               "llu,"
-               "\"pairs\":[",
+        printf("{\"connected\":%llu,\"accepted\":%llu,\"seconds\":%.6f,\"rate\":%.1f,"
+               "\"cpu_seconds\":%.6f,\"netns\":%llu,\"pairs\":[",
                (unsigned long long) connected, (unsigned long long) accepted, seconds,
                seconds > 0 ? (double) connected / seconds : 0, children_cpu_seconds(),
                (unsigned long long) helper_netns());
