@@ -2,6 +2,8 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cli/cells.h"
 #include "cli/when.h"
@@ -178,5 +180,20 @@ void cell_detail(struct buf *b, const struct style *style, const struct row *row
                 buf_number(b, row->lost);
                 buf_text(b, row->lost == 1 ? " event is missing before this"
                                            : " events are missing before this");
+        }
+}
+
+void cells_prepare(const struct columns *columns) {
+        for (size_t i = 0; i < columns->n; i++) {
+                const struct column *c = columns->list[i];
+
+                if (c->type == CELL_TIME)
+                        tzset();
+                else if (strcmp(c->name, "USER") == 0) {
+                        struct buf b = { 0 };
+
+                        cell_user(&b, geteuid());
+                        buf_done(&b);
+                }
         }
 }

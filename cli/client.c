@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "cli/client.h"
+#include "cli/json.h"
 
 /*
  * Small enough to stay in the processor's cache, where the reader finds what the kernel has just
  * put; a longer answer makes it grow.
  */
-#define CLIENT_BUFFER_SIZE ((size_t) 128 * 1024)
+#define CLIENT_BUFFER_SIZE ((size_t) 64 * 1024)
 
 struct client {
         int fd;
@@ -121,18 +122,18 @@ int client_call(struct client *c, const char *method, const struct buf *paramete
         return r;
 }
 
-/* Room behind what has been received, for one byte more than is asked of the kernel. */
+/* Room behind what has been received, and for the padding behind that. */
 static int make_room(struct client *c) {
         size_t wanted;
         char *data;
 
-        if (c->begin > 0 && (c->begin == c->end || c->end == c->allocated)) {
+        if (c->begin > 0 && (c->begin == c->end || c->end + JSON_PADDING >= c->allocated)) {
                 memmove(c->data, c->data + c->begin, c->end - c->begin);
                 c->end -= c->begin;
                 c->scanned -= c->begin;
                 c->begin = 0;
         }
-        if (c->end < c->allocated)
+        if (c->end + JSON_PADDING < c->allocated)
                 return 0;
         if (c->allocated > CLIENT_REPLY_MAX)
                 return -EMSGSIZE;
@@ -166,9 +167,11 @@ int client_receive(struct client *c, uint64_t timeout_usec, char **ret) {
                 r = make_room(c);
                 if (r < 0)
                         return r;
-                n = recv(c->fd, c->data + c->end, c->allocated - c->end, MSG_DONTWAIT);
+                n = recv(c->fd, c->data + c->end, c->allocated - c->end - JSON_PADDING,
+                         MSG_DONTWAIT);
                 if (n > 0) {
                         c->end += (size_t) n;
+                        memset(c->data + c->end, 0, JSON_PADDING);
                         continue;
                 }
                 if (n == 0 || errno == ECONNRESET)

@@ -28,8 +28,8 @@ int client_call(struct client *c, const char *method, const struct buf *paramete
 
 /*
  * Waits for the next answer for timeout_usec at the most (UINT64_MAX: for ever). *ret is the text,
- * which stays the client's, is followed by a NUL byte and lasts until the next call. 1: it is
- * there; 0: the server has closed the connection between two answers; -ECONNRESET in the middle of
- * one; -ETIMEDOUT; -EMSGSIZE it is over CLIENT_REPLY_MAX; -ENOMEM.
+ * which stays the client's, is followed by what json.h wants and lasts until the next call. 1: it
+ * is there; 0: the server has closed the connection between two answers; -ECONNRESET in the middle
+ * of one; -ETIMEDOUT; -EMSGSIZE it is over CLIENT_REPLY_MAX; -ENOMEM.
  */
 int client_receive(struct client *c, uint64_t timeout_usec, char **ret);

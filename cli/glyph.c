@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
 #include <wchar.h>
 
 #include "cli/glyph.h"
@@ -24,9 +25,27 @@ bool glyph_unsafe(uint32_t code) {
                (code >= 0x2066 && code <= 0x2069);
 }
 
-size_t glyph_width(const char *s, size_t n) {
-        size_t width = 0;
+/* How many of the n bytes at s there are before one outside of ASCII, by eight at a time. */
+static size_t ascii_length(const char *s, size_t n) {
+        size_t length = 0;
 
+        for (; n - length >= 8; length += 8) {
+                uint64_t v;
+
+                memcpy(&v, s + length, sizeof(v));
+                if (v & UINT64_C(0x8080808080808080))
+                        break;
+        }
+        while (length < n && (unsigned char) s[length] < 0x80)
+                length++;
+        return length;
+}
+
+size_t glyph_width(const char *s, size_t n) {
+        size_t width = ascii_length(s, n);
+
+        s += width;
+        n -= width;
         while (n > 0) {
                 uint32_t code;
                 size_t bytes = 1;

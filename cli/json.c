@@ -6,21 +6,6 @@
 #include "cli/glyph.h"
 #include "wire/utf8.h"
 
-/* What a byte is inside a string: most need no look at all. */
-enum {
-        BYTE_PLAIN,
-        BYTE_QUOTE,
-        BYTE_ESCAPE,
-        BYTE_DELETE,
-        BYTE_HIGH, /* begins or continues a UTF-8 sequence */
-        BYTE_CONTROL,
-};
-
-static const uint8_t byte_class[256] = {
-        [0x00 ... 0x1f] = BYTE_CONTROL, ['"'] = BYTE_QUOTE,          ['\\'] = BYTE_ESCAPE,
-        [0x7f] = BYTE_DELETE,           [0x80 ... 0xff] = BYTE_HIGH,
-};
-
 static int bad(struct json *j, int error, const char *what) {
         if (!j->error)
                 j->error = what;
@@ -166,6 +151,30 @@ static size_t escape_decode(const char *p, uint32_t *ret) {
         return 12;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define HIGH_BITS  EACH(0x80)
+
+/* The high bit of each byte of v that is zero, and perhaps of bytes above it. */
+static inline uint64_t zero_bytes(uint64_t v) {
+        return (v - EACH(1)) & ~v & HIGH_BITS;
+}
+
+/* The first byte from p on that is not BYTE_PLAIN, by eight bytes at a time (the lowest comes
+ * first). */
+static inline const char *pass_plain(const char *p) {
+        _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
+        for (;; p += 8) {
+                uint64_t v, special;
+
+                memcpy(&v, p, sizeof(v));
+                special = (v | ((v - EACH(0x20)) & ~v)) & HIGH_BITS;
+                special |= zero_bytes(v ^ EACH('"')) | zero_bytes(v ^ EACH('\\')) |
+                           zero_bytes(v ^ EACH(0x7f));
+                if (special)
+                        return p + (__builtin_ctzll(special) >> 3);
+        }
+}
+
 int json_string(struct json *j, struct json_string *ret) {
         const char *p, *start;
         bool plain = true;
@@ -177,42 +186,33 @@ int json_string(struct json *j, struct json_string *ret) {
                 return expected(j, "a string was expected");
         p = start = j->p + 1;
         for (;;) {
-                while (byte_class[(unsigned char) *p] == BYTE_PLAIN)
-                        p++;
-                switch (byte_class[(unsigned char) *p]) {
-                case BYTE_QUOTE:
+                p = pass_plain(p);
+                if (*p == '"') {
                         if ((size_t) (p - start) > UINT32_MAX)
                                 return bad(j, -EBADMSG, "a string is too long");
                         *ret = (struct json_string){ start, (uint32_t) (p - start), plain };
                         j->p = p + 1;
                         return 0;
-                case BYTE_ESCAPE:
-                        plain = false;
+                }
+                plain = false;
+                if (*p == '\\') {
                         n = escape_decode(p, &code);
                         if (n == 0)
                                 return bad(j, -EBADMSG, "a string has an escape that is none");
                         p += n;
-                        break;
-                case BYTE_DELETE:
-                        plain = false;
-                        j->rewrite = true;
-                        p++;
-                        break;
-                case BYTE_HIGH:
-                        plain = false;
-                        /* The NUL behind the text ends a sequence that is cut off. */
-                        n = glyph_read(p, 4, &code);
-                        if (n == 0)
-                                return bad(j, -EBADMSG, "a string is not UTF-8");
-                        if (glyph_unsafe(code))
-                                j->rewrite = true;
-                        p += n;
-                        break;
-                default:
+                        continue;
+                }
+                if ((unsigned char) *p < 0x20)
                         return bad(j, -EBADMSG,
                                    *p ? "a string has a raw control character"
                                       : "it ends too early");
-                }
+                /* The NUL behind the text ends a sequence that is cut off. */
+                n = glyph_read(p, 4, &code);
+                if (n == 0)
+                        return bad(j, -EBADMSG, "a string is not UTF-8");
+                if (glyph_unsafe(code))
+                        j->rewrite = true;
+                p += n;
         }
 }
 
@@ -258,31 +258,43 @@ static int scan_number(struct json *j, bool *ret_integer) {
         return 0;
 }
 
-int json_integer(struct json *j, int64_t *ret) {
-        const char *start, *p;
-        uint64_t value = 0, limit;
-        bool integer, negative;
+/* Says what is wrong with a number that json_integer() did not take. */
+static int bad_integer(struct json *j) {
+        bool integer;
         int r;
 
-        skip_space(j);
-        start = j->p;
-        if (*start != '-' && !is_digit(*start))
+        if (*j->p != '-' && !is_digit(*j->p))
                 return expected(j, "a number was expected");
         r = scan_number(j, &integer);
         if (r < 0)
                 return r;
-        if (!integer)
-                return bad(j, -EPROTO, "a whole number was expected");
-        negative = *start == '-';
-        limit = negative ? (uint64_t) INT64_MAX + 1 : INT64_MAX;
-        for (p = start + negative; p < j->p; p++) {
+        return bad(j, -EPROTO,
+                   integer ? "a number is out of range" : "a whole number was expected");
+}
+
+int json_integer(struct json *j, int64_t *ret) {
+        uint64_t value = 0, limit = INT64_MAX;
+        const char *p, *digits;
+
+        skip_space(j);
+        p = j->p;
+        if (*p == '-') {
+                limit++;
+                p++;
+        }
+        for (digits = p; is_digit(*p); p++) {
                 unsigned digit = (unsigned) (*p - '0');
 
-                if (value > (limit - digit) / 10)
-                        return bad(j, -EPROTO, "a number is out of range");
+                /* Eighteen digits always fit. */
+                if (p - digits >= 18 && value > (limit - digit) / 10)
+                        return bad_integer(j);
                 value = value * 10 + digit;
         }
-        *ret = negative ? (int64_t) (0 - value) : (int64_t) value;
+        if (p == digits || (*digits == '0' && p - digits > 1) || *p == '.' || *p == 'e' ||
+            *p == 'E')
+                return bad_integer(j);
+        *ret = *j->p == '-' ? (int64_t) (0 - value) : (int64_t) value;
+        j->p = p;
         return 0;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <string.h>
+
 #include "cli/buf.h"
 
 /*
@@ -10,10 +12,12 @@
  * error, and so is a depth over JSON_DEPTH_MAX. A tree of objects, as json-c builds it, costs ten
  * times as much.
  *
- * The text must be followed by a NUL byte that is not part of it, and hold none.
+ * The text must hold no NUL byte and be followed by JSON_PADDING bytes that are no part of it, the
+ * first of them NUL: it is read by eight bytes at a time.
  */
 
 #define JSON_DEPTH_MAX 16
+#define JSON_PADDING   8
 
 /* The characters between the quotes, escapes as they stand. data is NULL for null. */
 struct json_string {
@@ -41,6 +45,21 @@ int json_open_object(struct json *j);
 int json_open_array(struct json *j);
 /* The next key and its colon: 1; the end of the object: 0. *first starts as true. */
 int json_key(struct json *j, bool *first, struct json_string *ret);
+/*
+ * Takes the next key and its colon if they stand there just as in token, `"name":` of n bytes; else
+ * nothing, and json_key() is to find out what does. *first as there.
+ */
+static inline bool json_key_is(struct json *j, bool *first, const char *token, size_t n) {
+        const char *p = j->p;
+
+        if (!*first && *p++ != ',')
+                return false;
+        if (strncmp(p, token, n) != 0)
+                return false;
+        *first = false;
+        j->p = p + n;
+        return true;
+}
 /* Goes to the next element: 1; the end of the array: 0. *first starts as true. */
 int json_element(struct json *j, bool *first);
 

@@ -5,7 +5,7 @@
 
 #include "cli/lines.h"
 
-#define CHUNK_SIZE ((size_t) 256 * 1024)
+#define CHUNK_SIZE ((size_t) 64 * 1024)
 
 struct lines_chunk {
         struct lines_chunk *next;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/cells.h"
 #include "cli/list.h"
 #include "cli/out.h"
 
@@ -27,6 +28,8 @@ int list_init(struct list *l, const struct args *args, unsigned set, const char 
         }
         out_setup(pager && !args->no_pager);
         table_init(&l->table, &chosen, set, !args->no_legend);
+        if (args->json == JSON_OFF)
+                cells_prepare(&chosen);
         l->direct = direct && args->json != JSON_OFF && args->lines < 0 && !args->reverse;
         return STATUS_FINE;
 }

@@ -17,7 +17,9 @@
 
 #define OUT_WIDTH_DEFAULT 80
 
-static char out_data[64 * 1024];
+/* Not larger than it need be: every page of it that is touched for the first time costs a
+ * microsecond. */
+static char out_data[16 * 1024];
 static size_t out_size;
 static bool out_is_terminal, out_has_colour, out_is_ascii;
 static size_t out_columns = SIZE_MAX;

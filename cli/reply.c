@@ -3,181 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/fields.h"
 #include "cli/reply.h"
-
-enum field_type {
-        FIELD_INTEGER,
-        FIELD_PORT, /* an integer from 0 to 65535 */
-        FIELD_STRING,
-        FIELD_BOOL,     /* into an int64_t, enum truth */
-        FIELD_OBJECT,   /* into the same structure, at the offset */
-        FIELD_LISTENER, /* into a row: its socket */
-        FIELD_CONNECTION,
-        FIELD_ROWS, /* an array of what the object is, each handed to the reader */
-        FIELD_COUNTS,
-        FIELD_SERVICES, /* an array of strings into struct reply_port */
-        FIELD_LOSSES,   /* an array of objects into struct reply_status */
-};
-
-struct object;
-
-struct field {
-        const char *name;
-        size_t name_size;
-        enum field_type type;
-        bool nullable;
-        size_t offset;
-        const struct object *object;
-};
-
-struct object {
-        const char *name;
-        const struct field *fields;
-        size_t n_fields;
-};
-
-#define F(structure, member, kind, null, what)                                                     \
-        {                                                                                          \
-#member, sizeof(#member) - 1, FIELD_##kind, null,                                  \
-                        offsetof(struct structure, member), what                                   \
-        }
-/* Where the structure is the field's own part of a bigger one, or none. */
-#define F_AT(text, kind, null, at, what)                                                           \
-        { text, sizeof(text) - 1, FIELD_##kind, null, at, what }
-#define OBJECT(text, table)                                                                        \
-        { text, table, sizeof(table) / sizeof((table)[0]) }
-
-static const struct field endpoint_fields[] = {
-        F(endpoint, address, STRING, false, NULL),
-        F(endpoint, port, PORT, false, NULL),
-};
-static const struct object endpoint_object = OBJECT("Endpoint", endpoint_fields);
-
-static const struct field owner_fields[] = {
-        F(reply_owner, pid, INTEGER, true, NULL),
-        F(reply_owner, name, STRING, true, NULL),
-        F(reply_owner, executable, STRING, true, NULL),
-        F(reply_owner, uid, INTEGER, true, NULL),
-        F(reply_owner, unit, STRING, true, NULL),
-        F(reply_owner, container, STRING, true, NULL),
-        F(reply_owner, attribution, STRING, false, NULL),
-};
-static const struct object owner_object = OBJECT("Owner", owner_fields);
-
-static const struct field listener_fields[] = {
-        F(reply_socket, id, INTEGER, false, NULL),
-        F(reply_socket, transport, STRING, false, NULL),
-        F(reply_socket, family, STRING, false, NULL),
-        F(reply_socket, local, OBJECT, false, &endpoint_object),
-        F(reply_socket, exposure, STRING, false, NULL),
-        F(reply_socket, category, STRING, false, NULL),
-        F(reply_socket, service, STRING, true, NULL),
-        F(reply_socket, netns, INTEGER, false, NULL),
-        F(reply_socket, owner, OBJECT, false, &owner_object),
-        F(reply_socket, opened_usec, INTEGER, false, NULL),
-        F(reply_socket, first_seen_usec, INTEGER, false, NULL),
-        F(reply_socket, expected, BOOL, true, NULL),
-        F(reply_socket, rule, STRING, true, NULL),
-};
-static const struct object listener_object = OBJECT("Listener", listener_fields);
-
-static const struct field connection_fields[] = {
-        F(reply_socket, id, INTEGER, false, NULL),
-        F(reply_socket, transport, STRING, false, NULL),
-        F(reply_socket, family, STRING, false, NULL),
-        F(reply_socket, direction, STRING, false, NULL),
-        F(reply_socket, local, OBJECT, false, &endpoint_object),
-        F(reply_socket, remote, OBJECT, false, &endpoint_object),
-        F(reply_socket, category, STRING, false, NULL),
-        F(reply_socket, service, STRING, true, NULL),
-        F(reply_socket, netns, INTEGER, false, NULL),
-        F(reply_socket, owner, OBJECT, false, &owner_object),
-        F(reply_socket, opened_usec, INTEGER, false, NULL),
-        F(reply_socket, closed_usec, INTEGER, true, NULL),
-        F(reply_socket, bytes_received, INTEGER, true, NULL),
-        F(reply_socket, bytes_sent, INTEGER, true, NULL),
-        F(reply_socket, outcome, STRING, false, NULL),
-};
-static const struct object connection_object = OBJECT("Connection", connection_fields);
-
-static const struct field event_fields[] = {
-        F(row, seq, INTEGER, false, NULL),
-        F(row, time_usec, INTEGER, false, NULL),
-        F(row, kind, STRING, false, NULL),
-        F_AT("listener", LISTENER, true, 0, NULL),
-        F_AT("connection", CONNECTION, true, 0, NULL),
-        F(row, lost, INTEGER, true, NULL),
-};
-static const struct object event_object = OBJECT("Event", event_fields);
-
-static const struct field count_fields[] = {
-        F(count, key, STRING, false, NULL),         F(count, listeners, INTEGER, false, NULL),
-        F(count, unexpected, INTEGER, false, NULL), F(count, open, INTEGER, false, NULL),
-        F(count, inbound, INTEGER, false, NULL),    F(count, outbound, INTEGER, false, NULL),
-        F(count, refused, INTEGER, false, NULL),    F(count, bytes_received, INTEGER, false, NULL),
-        F(count, bytes_sent, INTEGER, false, NULL),
-};
-static const struct object count_object = OBJECT("Count", count_fields);
-
-static const struct field loss_fields[] = {
-        F(reply_loss, where, STRING, false, NULL),
-        F(reply_loss, count, INTEGER, false, NULL),
-};
-static const struct object loss_object = OBJECT("Loss", loss_fields);
-
-static const struct field listeners_fields[] = {
-        F_AT("listeners", ROWS, false, 0, &listener_object),
-};
-static const struct field connections_fields[] = {
-        F_AT("connections", ROWS, false, 0, &connection_object),
-};
-static const struct field events_fields[] = {
-        F_AT("events", ROWS, false, 0, &event_object),
-        F(reply, oldest_seq, INTEGER, true, NULL),
-        F(reply, next_seq, INTEGER, true, NULL),
-};
-static const struct field counts_fields[] = {
-        F_AT("counts", COUNTS, false, 0, &count_object),
-};
-static const struct field port_fields[] = {
-        F_AT("port", PORT, false, offsetof(struct reply, port.port), NULL),
-        F_AT("category", STRING, false, offsetof(struct reply, port.category), NULL),
-        F_AT("services", SERVICES, false, 0, NULL),
-        F_AT("ephemeral", BOOL, false, offsetof(struct reply, port.ephemeral), NULL),
-        F_AT("listeners", ROWS, false, 0, &listener_object),
-};
-#define F_STATUS(member, kind)                                                                     \
-        F_AT(#member, kind, false, offsetof(struct reply, status.member), NULL)
-#define F_EXTRA(member, kind) F_AT(#member, kind, true, offsetof(struct reply, status.member), NULL)
-static const struct field status_fields[] = {
-        F_STATUS(version, STRING),         F_STATUS(source, STRING),
-        F_STATUS(state, STRING),           F_STATUS(started_usec, INTEGER),
-        F_STATUS(boot_id, STRING),         F_STATUS(view, STRING),
-        F_STATUS(listeners, INTEGER),      F_STATUS(unexpected, INTEGER),
-        F_STATUS(connections, INTEGER),    F_STATUS(events, INTEGER),
-        F_STATUS(lost, INTEGER),           F_STATUS(oldest_seq, INTEGER),
-        F_STATUS(next_seq, INTEGER),       F_STATUS(oldest_usec, INTEGER),
-        F_STATUS(capacity_bytes, INTEGER), F_EXTRA(source_detail, STRING),
-        F_EXTRA(degraded_reason, STRING),  F_EXTRA(netns, INTEGER),
-        F_EXTRA(followers, INTEGER),       F_EXTRA(clients, INTEGER),
-        F_EXTRA(losses, LOSSES),
-};
-static const struct object shapes[REPLY_SHAPE_MAX] = {
-        [REPLY_LISTENERS] = OBJECT("parameters", listeners_fields),
-        [REPLY_CONNECTIONS] = OBJECT("parameters", connections_fields),
-        [REPLY_EVENTS] = OBJECT("parameters", events_fields),
-        [REPLY_COUNTS] = OBJECT("parameters", counts_fields),
-        [REPLY_PORT] = OBJECT("parameters", port_fields),
-        [REPLY_STATUS] = OBJECT("parameters", status_fields),
-};
-
-static const struct field error_fields[] = {
-        F(reply, parameter, STRING, true, NULL),
-        F_AT("method", STRING, true, offsetof(struct reply, parameter), NULL),
-        F(reply, limit, INTEGER, true, NULL),
-        F(reply, oldest_seq, INTEGER, true, NULL),
-};
-static const struct object error_object = OBJECT("parameters", error_fields);
 
 static const struct reply_socket no_socket = {
         .id = REPLY_NULL,
@@ -197,8 +24,8 @@ struct decoder {
         struct json json;
         const struct reply_reader *reader;
         struct reply *reply;
-        const char *missing; /* the first field that was not there though it must be */
-        int stopped;         /* what the reader returned to stop */
+        const struct field *missing; /* the first one that was not there though it must be */
+        int stopped;                 /* what the reader returned to stop */
 };
 
 static int decode_object(struct decoder *d, const struct object *o, void *base);
@@ -393,23 +220,19 @@ static int decode_object(struct decoder *d, const struct object *o, void *base) 
                 return r;
         for (;;) {
                 struct json_string key;
-                size_t i, left;
+                size_t i = next;
 
-                r = json_key(j, &first, &key);
-                if (r < 0)
-                        return r;
-                if (r == 0)
-                        break;
-                /* The fields most often come in the order of the table: look there first. */
-                for (i = next, left = o->n_fields; left > 0; left--) {
-                        if (i >= o->n_fields)
-                                i = 0;
-                        if (o->fields[i].name_size == key.size &&
-                            memcmp(o->fields[i].name, key.data, key.size) == 0)
+                /* The fields most often come in the order of the table. */
+                if (i >= o->n_fields ||
+                    !json_key_is(j, &first, o->fields[i].token, o->fields[i].name_size + 3)) {
+                        r = json_key(j, &first, &key);
+                        if (r < 0)
+                                return r;
+                        if (r == 0)
                                 break;
-                        i++;
+                        i = field_find(o, &key);
                 }
-                if (left == 0) {
+                if (i >= o->n_fields) {
                         r = json_skip(j);
                         if (r < 0)
                                 return r;
@@ -418,7 +241,7 @@ static int decode_object(struct decoder *d, const struct object *o, void *base) 
                 r = decode_field(d, &o->fields[i], base);
                 if (r < 0) {
                         if (!j->field)
-                                j->field = o->fields[i].name;
+                                j->field = o->fields[i].token;
                         return r;
                 }
                 seen |= UINT32_C(1) << i;
@@ -427,7 +250,7 @@ static int decode_object(struct decoder *d, const struct object *o, void *base) 
         if (seen + 1 != UINT32_C(1) << o->n_fields)
                 for (size_t i = 0; i < o->n_fields; i++)
                         if (!(seen & UINT32_C(1) << i) && !o->fields[i].nullable && !d->missing)
-                                d->missing = o->fields[i].name;
+                                d->missing = &o->fields[i];
         return 0;
 }
 
@@ -447,8 +270,9 @@ static int decode_envelope(struct decoder *d) {
                 if (key.size == 10 && memcmp(key.data, "parameters", 10) == 0) {
                         j->rewrite = false;
                         reply->parameters = j->p;
-                        r = reply->error.data ? json_skip(j)
-                                              : decode_object(d, &shapes[d->reader->shape], reply);
+                        r = reply->error.data
+                                    ? json_skip(j)
+                                    : decode_object(d, &shape_objects[d->reader->shape], reply);
                         reply->parameters_size = (size_t) (j->p - reply->parameters);
                         reply->rewrite = j->rewrite;
                 } else if (key.size == 5 && memcmp(key.data, "error", 5) == 0)
@@ -487,18 +311,19 @@ int reply_read(const char *text, const struct reply_reader *reader, struct reply
                 return 0;
         }
         if (r >= 0 && !ret->parameters) {
-                d.missing = "parameters";
-                r = -EPROTO;
+                (void) snprintf(why, 256, "parameters are missing");
+                return -EPROTO;
         }
         if (r >= 0 && d.missing)
                 r = -EPROTO;
         if (r >= 0)
                 return 0;
         if (d.json.error)
-                (void) snprintf(why, 256, "%s%s%sbyte %zu: %s", d.json.field ? "field " : "",
-                                d.json.field ? d.json.field : "", d.json.field ? ", " : "",
+                (void) snprintf(why, 256, "%s%s byte %zu: %s", d.json.field ? "at " : "",
+                                d.json.field ? d.json.field : "",
                                 (size_t) (d.json.p - d.json.start), d.json.error);
         else
-                (void) snprintf(why, 256, "field %s is missing", d.missing);
+                (void) snprintf(why, 256, "the field %.*s is missing", (int) d.missing->name_size,
+                                d.missing->token + 1);
         return r;
 }

@@ -170,7 +170,7 @@ struct reply_reader {
 };
 
 /*
- * Reads the answer at text, which a NUL byte follows, handing its rows to the reader as they are
+ * Reads the answer at text, padded as json.h wants it, handing its rows to the reader as they are
  * met. Returns 0, or -EBADMSG (no JSON), -EPROTO (not what the interface says) with a sentence in
  * why, or what the reader returned.
  */

@@ -14,11 +14,14 @@
 
 /* A row is kept as its tint and its cells, each behind such a head. */
 struct cell {
-        uint32_t size;
-        uint16_t width; /* columns on the terminal */
-        uint8_t tint;
-        uint8_t reserved;
+        unsigned size : 14;
+        unsigned width : 14; /* columns on the terminal */
+        unsigned tint : 4;
 };
+_Static_assert(sizeof(struct cell) == 4, "a head is small next to its cell");
+
+/* Longer cells are cut; the names of the system are all shorter. */
+#define CELL_MAX 16383
 
 static const char *const tint_names[] = {
         [TINT_NONE] = NULL,
@@ -30,6 +33,9 @@ static const char *const tint_codes[] = {
         [TINT_NOTICE] = "\x1b[33m",
         [TINT_ALERT] = "\x1b[31m",
 };
+#define COLOUR_END "\x1b[0m"
+#define COLOUR_MAX 5  /* bytes of any of these */
+#define HEADER_MAX 16 /* bytes of a column's name */
 
 void table_init(struct table *t, const struct columns *columns, unsigned set, bool legend) {
         *t = (struct table){
@@ -52,6 +58,16 @@ void table_done(struct table *t) {
         buf_done(&t->scratch);
 }
 
+/* Where to cut so many bytes of UTF-8 that nothing is left of the last character. */
+static size_t cut(const char *text, size_t size) {
+        if (size <= CELL_MAX)
+                return size;
+        size = CELL_MAX;
+        while (size > 0 && ((unsigned char) text[size] & 0xc0) == 0x80)
+                size--;
+        return size;
+}
+
 int table_add(struct table *t, uint64_t key, uint64_t id, const void *item) {
         struct buf *b = &t->scratch;
 
@@ -59,8 +75,8 @@ int table_add(struct table *t, uint64_t key, uint64_t id, const void *item) {
         buf_char(b, t->set == SET_COUNTS ? TINT_NONE : (char) columns_row_tint(item));
         for (size_t i = 0; i < t->columns.n; i++) {
                 const struct column *c = t->columns.list[i];
-                size_t at = b->size, width;
-                struct cell cell = { .tint = c->tint ? (uint8_t) c->tint(item) : TINT_NONE };
+                size_t at = b->size, size, width;
+                struct cell cell;
 
                 if (!buf_reserve(b, sizeof(cell)))
                         return -ENOMEM;
@@ -68,58 +84,74 @@ int table_add(struct table *t, uint64_t key, uint64_t id, const void *item) {
                 column_put(c, b, &t->style, item);
                 if (b->failed)
                         return -ENOMEM;
-                cell.size = (uint32_t) (b->size - at - sizeof(cell));
-                width = glyph_width(b->data + at + sizeof(cell), cell.size);
-                cell.width = width > UINT16_MAX ? UINT16_MAX : (uint16_t) width;
+                size = cut(b->data + at + sizeof(cell), b->size - at - sizeof(cell));
+                b->size = at + sizeof(cell) + size;
+                width = glyph_width(b->data + at + sizeof(cell), size);
+                if (width > CELL_MAX)
+                        width = CELL_MAX;
+                cell = (struct cell){
+                        .size = size & CELL_MAX,
+                        .width = width & CELL_MAX,
+                        .tint = c->tint ? c->tint(item) & 15U : TINT_NONE,
+                };
                 memcpy(b->data + at, &cell, sizeof(cell));
-                if (cell.width > t->widths[i])
-                        t->widths[i] = cell.width;
+                if (width > t->widths[i])
+                        t->widths[i] = width;
         }
         return lines_add(&t->lines, key, id, b->data, b->size);
 }
 
-static void print_blanks(size_t n) {
-        static const char blanks[] =
-                "                                                                ";
-
-        while (n > 0) {
-                size_t part = n < sizeof(blanks) - 1 ? n : sizeof(blanks) - 1;
-
-                out_write(blanks, part);
-                n -= part;
-        }
-}
-
-/* A cell in its column, with the blank behind it. */
-static void print_cell(const struct table *t, size_t i, const char *text, size_t size, size_t width,
-                       const char *colour) {
+/* Puts a cell into its column, with the blank behind it; the caller has made room. */
+static char *put_cell(char *p, const struct table *t, size_t i, const char *text, size_t size,
+                      size_t width, const char *colour) {
         size_t blanks = t->widths[i] > width ? t->widths[i] - width : 0;
         bool right = t->columns.list[i]->flags & COLUMN_RIGHT, last = i + 1 == t->columns.n;
 
-        if (right)
-                print_blanks(blanks);
+        if (right) {
+                memset(p, ' ', blanks);
+                p += blanks;
+        }
         if (*colour)
-                out_text(colour);
-        out_write(text, size);
+                p = stpcpy(p, colour);
+        memcpy(p, text, size);
+        p += size;
         if (*colour)
-                out_text("\x1b[0m");
+                p = stpcpy(p, COLOUR_END);
         if (last)
-                out_write("\n", 1);
-        else
-                print_blanks(right ? 1 : blanks + 1);
+                *p++ = '\n';
+        else {
+                blanks = right ? 1 : blanks + 1;
+                memset(p, ' ', blanks);
+                p += blanks;
+        }
+        return p;
+}
+
+/* Room for a line of so many bytes of text; NULL if there is none. */
+static char *line_room(struct table *t, size_t size) {
+        size_t room = size;
+
+        for (size_t i = 0; i < t->columns.n; i++)
+                room += t->widths[i] + 1 + 2 * COLOUR_MAX;
+        t->scratch.size = 0;
+        return buf_reserve(&t->scratch, room) ? t->scratch.data : NULL;
 }
 
 static void print_header(struct table *t) {
         const char *colour = out_colour() ? "\x1b[4m" : "";
+        char *p;
 
         if (!t->legend || t->headed)
                 return;
         t->headed = true;
-        for (size_t i = 0; i < t->columns.n; i++) {
+        p = line_room(t, t->columns.n * HEADER_MAX);
+        for (size_t i = 0; p && i < t->columns.n; i++) {
                 const char *name = t->columns.list[i]->name;
 
-                print_cell(t, i, name, strlen(name), strlen(name), colour);
+                p = put_cell(p, t, i, name, strlen(name), strlen(name), colour);
         }
+        if (p)
+                out_write(t->scratch.data, (size_t) (p - t->scratch.data));
 }
 
 /* Takes a row apart: the next cell and its text. */
@@ -129,19 +161,23 @@ static const char *next_cell(const char *p, struct cell *ret, const char **ret_t
         return *ret_text + ret->size;
 }
 
-static void print_line(const struct table *t, const struct line *line) {
+static void print_line(struct table *t, const struct line *line) {
         enum tint row_tint = (enum tint) line->data[0];
         const char *p = line->data + 1;
+        char *to = line_room(t, line->size);
 
-        for (size_t i = 0; i < t->columns.n; i++) {
+        for (size_t i = 0; to && i < t->columns.n; i++) {
                 struct cell cell;
                 const char *text;
                 enum tint tint;
 
                 p = next_cell(p, &cell, &text);
                 tint = row_tint != TINT_NONE ? row_tint : (enum tint) cell.tint;
-                print_cell(t, i, text, cell.size, cell.width, out_colour() ? tint_codes[tint] : "");
+                to = put_cell(to, t, i, text, cell.size, cell.width,
+                              out_colour() ? tint_codes[tint] : "");
         }
+        if (to)
+                out_write(t->scratch.data, (size_t) (to - t->scratch.data));
 }
 
 static void print_plain(struct table *t) {
