@@ -186,8 +186,7 @@ void live_write(struct live *l, enum live_extent extent, uint32_t slot, const st
                sizeof(*r) - sizeof(r->seq));
         write_end(version, next);
         if (delta != 0)
-                atomic_fetch_add_explicit(&l->header->count[extent], (uint64_t) (int64_t) delta,
-                                          memory_order_relaxed);
+                live_add(&l->header->count[extent], (uint64_t) (int64_t) delta);
 }
 
 void live_write_owner(struct live *l, uint32_t slot, const struct owner *o) {

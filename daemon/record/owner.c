@@ -106,8 +106,12 @@ static void idle_add(struct owners *o, uint32_t slot) {
 }
 
 static uint32_t *bucket_of(struct owners *o, const struct owner_key *key) {
-        return &o->buckets[record_checksum(key, sizeof(*key)) % BUCKETS];
+        uint64_t h = key->start_ns ^ (uint64_t) key->pid << 32 ^ key->uid ^ key->cgroup_id << 16;
+
+        return &o->buckets[(h * 0x9E3779B97F4A7C15ULL) >> 52];
 }
+
+_Static_assert(BUCKETS == 1U << (64 - 52), "the hash above fills the table");
 
 static void forget_oldest(struct owners *o) {
         uint32_t slot = o->idle_oldest;
