@@ -199,9 +199,14 @@ void live_write_owner(struct live *l, uint32_t slot, const struct owner *o) {
 
 void live_release(struct live *l, enum live_extent extent, uint32_t slot) {
         if (extent != LIVE_OWNERS) {
-                static const struct record none;
+                struct record *s = &l->slots[extent][slot];
+                _Atomic uint64_t *version = (_Atomic uint64_t *) &s->seq;
+                uint64_t next = write_begin(version);
 
-                live_write(l, extent, slot, &none);
+                if (counts(s))
+                        live_add(&l->header->count[extent], -1ULL);
+                s->kind = RECORD_NONE;
+                write_end(version, next);
         }
         l->free_slots[extent][l->n_free[extent]++] = slot;
 }
