@@ -28,7 +28,7 @@
  * A socket leaves the dumps before its message is sent. The end of a snapshot that misses some
  * waits for their messages, so that they are not taken for missed ones.
  */
-#define SETTLE_USEC (30 * 1000U)
+#define SETTLE_USEC (100 * 1000U)
 
 #define TICK_ACCURACY_USEC (10 * 1000U)
 
@@ -362,7 +362,9 @@ static int on_tick(sd_event_source *timer, uint64_t usec, void *userdata) {
 
         (void) timer;
         (void) usec;
-        snapshot_finish(s);
+        /* Its end comes with a drain, and arms this timer again. */
+        if (s->snapshot_open)
+                return 0;
         /* In this order: a scan may ask for a dump, and a dump spares a poll. */
         for (unsigned job = 0; job < JOB_MAX && !s->snapshot_open; job++)
                 if (s->due_usec[job] <= soon) {

@@ -152,7 +152,7 @@ static void test_start(void **state) {
         assert_false(w.open);
         assert_int_equal(w.n_batches, 1);
         for (unsigned i = 1; i + 1 < w.n; i++)
-                assert_int_equal(w.events[i].type, EVENT_FOUND);
+                assert_true(w.events[i].type == EVENT_FOUND || w.events[i].type == EVENT_DESTROYED);
 
         ev = find(&w, EVENT_FOUND, cookie_of(listener));
         assert_non_null(ev);
@@ -200,7 +200,7 @@ static void test_later(void **state) {
 /* Between the end of a socket and the snapshot that misses it comes its message. */
 static void test_gone_before_the_end(void **state) {
         struct watch w = { .n = 0 };
-        unsigned rounds = 20;
+        unsigned rounds = 5;
 
         needs_namespace(state);
         watch_begin(&w, 0);
