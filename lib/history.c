@@ -15,12 +15,20 @@
 /* Owners already stored in the current segment, by key. Direct-mapped: a miss stores one again. */
 #define INTERNED      4096U
 #define SET_ASIDE_MAX 9
+/* Headers that are looked at in a file that may be anything: those of a history of 256 GiB. */
+#define SEGMENTS_MAX 65536U
 
 struct interned {
         uint64_t key;
         uint64_t first_seq; /* of the segment that offset is good for */
         uint32_t offset;
 };
+
+/*
+ * Pages are made ready to be written so many bytes at a time: one call costs a fraction of what a
+ * page fault for each of them does.
+ */
+#define READY_STEP (256U * 1024)
 
 struct history {
         int fd;
@@ -31,6 +39,7 @@ struct history {
         uint32_t n_segments;
         uint32_t current;
         uint64_t next_seq;
+        uint32_t ready; /* bytes of the current segment that are made ready */
         unsigned last_kind;
         uint64_t rule_first_seq; /* the last rule that was stored, where, and in which segment */
         uint32_t rule_offset;
@@ -62,20 +71,32 @@ static void segment_format(struct segment *s, uint32_t index, uint32_t n, uint64
         atomic_store_explicit(&s->generation, (generation | 1) + 1, memory_order_release);
 }
 
-/* How many records from the first on are whole: what a crash or a power loss has left. */
-static uint64_t segment_whole(const struct segment *s) {
-        const struct record *records = segment_records(s);
-        uint64_t i;
+static bool record_whole(const struct segment *s, uint64_t i) {
+        const struct record *r = &segment_records(s)[i];
 
-        for (i = 0; i < SEGMENT_RECORDS_MAX; i++)
-                if (records[i].seq != s->first_seq + i ||
-                    records[i].checksum !=
-                            record_checksum(&records[i], offsetof(struct record, checksum)))
-                        break;
-        return i;
+        return r->seq == s->first_seq + i &&
+               r->checksum == record_checksum(r, offsetof(struct record, checksum));
 }
 
 /*
+ * The number of records up to the last whole one: what a crash or a power loss has left. Of those
+ * before it some may be damaged; they keep their numbers, so that none is given twice. The room of
+ * the entries is not searched: their text is others' to choose.
+ */
+static uint64_t segment_extent(const struct segment *s) {
+        uint64_t entries = atomic_load(&s->entries), count = atomic_load(&s->count), n = 0;
+
+        if (entries >= sizeof(*s) && entries <= HISTORY_SEGMENT_SIZE)
+                n = (entries - sizeof(*s)) / sizeof(struct record);
+        if (count <= SEGMENT_RECORDS_MAX && count > n)
+                n = count;
+        while (n > 0 && !record_whole(s, n - 1))
+                n--;
+        return n;
+}
+
+/*
+ * Sets what the header says of the segment's contents to what the first count records say of them.
  * After a power loss entries may lie lower than the header knows: the room that the records name is
  * what counts.
  */
@@ -88,6 +109,8 @@ static void segment_mend(struct segment *s, uint64_t count) {
         for (uint64_t i = 0; i < count; i++) {
                 const struct record *r = &records[i];
 
+                if (!record_whole(s, i))
+                        continue;
                 if (r->owner != OWNER_NONE && r->owner < entries)
                         entries = r->owner;
                 if (r->rule != 0 && r->rule < entries)
@@ -105,39 +128,62 @@ static void segment_mend(struct segment *s, uint64_t count) {
         atomic_store(&s->count, count);
 }
 
-/* Finds the newest segment and cuts its tail at the first record that is not whole. */
+/* A segment whose recycling was cut short by a kill, which left its header half written. */
+static void segment_finish(struct segment *s, uint32_t index, uint32_t n) {
+        uint64_t generation = atomic_load(&s->generation);
+
+        if (segment_valid(s, index, n) && atomic_load(&s->count) > 0)
+                /* Nothing was changed yet. */
+                atomic_store(&s->generation, generation + 1);
+        else
+                /* What it held was about to go anyway. */
+                segment_format(s, index, n, 0);
+}
+
+/*
+ * Finds the newest segment and cuts its tail behind the last record that is whole. The others are
+ * full: each ends where the next one begins.
+ */
 static int history_recover(struct history *h) {
-        uint64_t newest_first = 0;
+        const struct segment *newest = NULL;
 
         for (uint32_t i = 0; i < h->n_segments; i++) {
                 struct segment *s = segment_at(h, i);
 
+                if (segment_placed(s, i, h->n_segments) && atomic_load(&s->generation) & 1)
+                        segment_finish(s, i, h->n_segments);
                 if (!segment_valid(s, i, h->n_segments))
                         return -EBADMSG;
-                if (atomic_load(&s->generation) & 1)
-                        /* Killed while recycling it: what it held was about to go anyway. */
-                        segment_format(s, i, h->n_segments, 0);
-                if (atomic_load(&s->count) > SEGMENT_RECORDS_MAX)
-                        segment_mend(s, segment_whole(s));
-                if (s->first_seq > newest_first) {
-                        newest_first = s->first_seq;
+                if (s->first_seq != 0 && (!newest || s->first_seq > newest->first_seq)) {
+                        newest = s;
                         h->current = i;
                 }
         }
 
-        if (newest_first == 0)
+        if (!newest)
                 segment_format(segment_at(h, 0), 0, h->n_segments, h->next_seq);
         else
-                segment_mend(segment_at(h, h->current), segment_whole(segment_at(h, h->current)));
+                segment_mend(segment_at(h, h->current), segment_extent(newest));
 
+        for (uint32_t i = 0; i < h->n_segments; i++) {
+                struct segment *s = segment_at(h, i);
+                const struct segment *next = segment_at(h, (i + 1) % h->n_segments);
+                uint64_t count = atomic_load(&s->count), room = next->first_seq - s->first_seq;
+
+                if (s->first_seq == 0)
+                        continue;
+                if (i != h->current && next->first_seq > s->first_seq && count != room)
+                        segment_mend(s, room < SEGMENT_RECORDS_MAX ? room : SEGMENT_RECORDS_MAX);
+                else if (count > SEGMENT_RECORDS_MAX)
+                        segment_mend(s, segment_extent(s));
+                count = atomic_load(&s->count);
+                if (s->first_seq + count > h->next_seq)
+                        h->next_seq = s->first_seq + count;
+        }
         for (uint32_t i = 0; i < h->n_segments; i++) {
                 const struct segment *s = segment_at(h, i);
                 uint64_t count = atomic_load(&s->count);
 
-                if (s->first_seq == 0)
-                        continue;
-                if (s->first_seq + count > h->next_seq)
-                        h->next_seq = s->first_seq + count;
                 if (count > 0 && s->first_seq + count == h->next_seq)
                         h->last_kind = segment_records(s)[count - 1].kind;
         }
@@ -167,9 +213,10 @@ static int open_existing(struct history *h, int dir_fd, const char *name) {
         struct stat st;
         int r;
 
-        h->fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        h->fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (h->fd < 0)
-                return errno == ELOOP ? -EBADMSG : -errno;
+                /* A link, a folder, a socket: in the way like a file that is none of ours. */
+                return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EBADMSG : -errno;
         if (fstat(h->fd, &st) < 0)
                 r = -errno;
         else if (!S_ISREG(st.st_mode) || (uint64_t) st.st_size != h->size)
@@ -183,43 +230,95 @@ static int open_existing(struct history *h, int dir_fd, const char *name) {
         return r;
 }
 
-/* The sequence goes on over a file that had to be set aside, as far as it can be read. */
+/* The sequence number behind a segment's last one, in a file that may be anything; 0: unknown. */
+static uint64_t segment_end(int fd, uint32_t index) {
+        struct {
+                struct segment head;
+                struct record first;
+        } s;
+        uint64_t count;
+
+        if (pread(fd, &s, sizeof(s), (off_t) index * HISTORY_SEGMENT_SIZE) != (ssize_t) sizeof(s))
+                return 0;
+        count = atomic_load(&s.head.count);
+        if (segment_valid(&s.head, index, s.head.n_segments) && count <= SEGMENT_RECORDS_MAX)
+                return s.head.first_seq != 0 ? s.head.first_seq + count : 1;
+        /* The header is damaged; its first record knows where it began. */
+        s.head.first_seq = s.first.seq;
+        return record_whole(&s.head, 0) && s.first.seq <= INT64_MAX
+                       ? s.first.seq + SEGMENT_RECORDS_MAX
+                       : 0;
+}
+
+/*
+ * Where the sequence goes on over a file that cannot be gone on with, of whatever size: behind all
+ * that its segments tell. One that tells nothing may have been the newest, so a segment's worth of
+ * numbers is left out for it. 1 when it is no history at all.
+ */
 static uint64_t next_seq_of(int dir_fd, const char *name) {
-        struct history_reader reader;
-        struct history_bounds bounds = { .next_seq = 1 };
-        int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        uint64_t next = 1, known = 0, unknown = 0;
+        struct stat st;
 
         if (fd < 0)
                 return 1;
-        if (history_reader_open(&reader, fd) >= 0) {
-                history_bounds(&reader, &bounds);
-                history_reader_close(&reader);
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                st.st_size = 0;
+        for (uint32_t i = 0; i < SEGMENTS_MAX && (off_t) i * HISTORY_SEGMENT_SIZE < st.st_size;
+             i++) {
+                uint64_t end = segment_end(fd, i);
+
+                if (end > next)
+                        next = end;
+                known += end != 0;
+                unknown += end == 0;
         }
         close(fd);
-        return bounds.next_seq;
+        return known ? next + unknown * SEGMENT_RECORDS_MAX : 1;
+}
+
+/* A free name for a file that is set aside, or that of the oldest one, which has to go. */
+static int aside_name(int dir_fd, const char *name, char ret[static NAME_MAX + 1]) {
+        char candidate[NAME_MAX + 1];
+        struct timespec oldest = {};
+
+        ret[0] = 0;
+        for (unsigned i = 1; i <= SET_ASIDE_MAX; i++) {
+                struct stat st;
+
+                if (snprintf(candidate, sizeof(candidate), "%s.damaged-%u", name, i) >=
+                    (int) sizeof(candidate))
+                        return -ENAMETOOLONG;
+                if (fstatat(dir_fd, candidate, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                        strcpy(ret, candidate);
+                        return 0;
+                }
+                if (ret[0] == 0 || st.st_mtim.tv_sec < oldest.tv_sec ||
+                    (st.st_mtim.tv_sec == oldest.tv_sec && st.st_mtim.tv_nsec < oldest.tv_nsec)) {
+                        oldest = st.st_mtim;
+                        strcpy(ret, candidate);
+                }
+        }
+        if (unlinkat(dir_fd, ret, 0) < 0 && unlinkat(dir_fd, ret, AT_REMOVEDIR) < 0)
+                return -errno;
+        return 0;
 }
 
 static int set_aside(int dir_fd, const char *name) {
         char aside[NAME_MAX + 1];
+        int r = aside_name(dir_fd, name, aside);
 
-        for (unsigned i = 1; i <= SET_ASIDE_MAX; i++) {
-                if (snprintf(aside, sizeof(aside), "%s.damaged-%u", name, i) >= (int) sizeof(aside))
-                        return -ENAMETOOLONG;
-                if (i == SET_ASIDE_MAX || faccessat(dir_fd, aside, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-                        break;
-        }
+        if (r < 0)
+                return r;
         return renameat(dir_fd, name, dir_fd, aside) < 0 ? -errno : 0;
 }
 
-/* A file appears under its name only when it is allocated and formatted. */
-static int create_new(struct history *h, int dir_fd, const char *name) {
-        char temporary[NAME_MAX + 1];
+/* Makes the file under its temporary name, allocated, formatted and mapped. */
+static int create_new(struct history *h, int dir_fd, const char *temporary) {
         int r;
 
-        if (snprintf(temporary, sizeof(temporary), "%s.new", name) >= (int) sizeof(temporary))
-                return -ENAMETOOLONG;
-        h->fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                       0640);
+        (void) unlinkat(dir_fd, temporary, 0);
+        h->fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
         if (h->fd < 0)
                 return -errno;
         r = -posix_fallocate(h->fd, 0, (off_t) h->size);
@@ -230,12 +329,33 @@ static int create_new(struct history *h, int dir_fd, const char *name) {
                         segment_format(segment_at(h, i), i, h->n_segments, 0);
                 r = history_recover(h);
         }
-        if (r >= 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
-                r = -errno;
         if (r < 0) {
                 unlinkat(dir_fd, temporary, 0);
                 unmap_file(h);
         }
+        return r;
+}
+
+/*
+ * Puts a new file in the place of what is there (in_the_way) or not. It appears under its name only
+ * when it is whole, and what is there goes only when the new one has got its room. A kill between
+ * the two leaves the new file under its temporary name: the next open takes the sequence from it.
+ */
+static int replace(struct history *h, int dir_fd, const char *name, bool in_the_way) {
+        char temporary[NAME_MAX + 1];
+        int r;
+
+        if (snprintf(temporary, sizeof(temporary), "%s.new", name) >= (int) sizeof(temporary))
+                return -ENAMETOOLONG;
+        h->next_seq = next_seq_of(dir_fd, in_the_way ? name : temporary);
+        r = create_new(h, dir_fd, temporary);
+        if (r < 0)
+                return r;
+        r = in_the_way ? set_aside(dir_fd, name) : 0;
+        if (r >= 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
+                r = -errno;
+        if (r < 0)
+                unlinkat(dir_fd, temporary, 0);
         return r;
 }
 
@@ -262,16 +382,10 @@ int history_open(struct history **ret, int dir_fd, const char *name, uint64_t si
         }
 
         r = open_existing(h, dir_fd, name);
-        if (r == -EBADMSG) {
-                h->next_seq = next_seq_of(dir_fd, name);
-                r = set_aside(dir_fd, name);
-                if (r < 0)
-                        goto fail;
-                aside = true;
-                r = -ENOENT;
+        if (r == -EBADMSG || r == -ENOENT) {
+                aside = r == -EBADMSG;
+                r = replace(h, dir_fd, name, aside);
         }
-        if (r == -ENOENT)
-                r = create_new(h, dir_fd, name);
         if (r < 0)
                 goto fail;
 
@@ -350,6 +464,16 @@ static struct interned *interned_slot(struct history *h, uint64_t key) {
 }
 _Static_assert(INTERNED == 1U << (64 - 52), "the hash above fills the table");
 
+/* Only for speed: without it (before Linux 5.14) the pages fault one by one. */
+static void make_ready(struct history *h, struct segment *s, uint64_t count) {
+        size_t end = sizeof(*s) + (count + 1) * sizeof(struct record);
+
+        if (end <= h->ready || h->ready >= HISTORY_SEGMENT_SIZE)
+                return;
+        (void) madvise((uint8_t *) s + h->ready, READY_STEP, MADV_POPULATE_WRITE);
+        h->ready += READY_STEP;
+}
+
 uint64_t history_append(struct history *h, const struct record *r, const struct owner *owner,
                         uint64_t owner_key, const char *rule, uint64_t *ret_overwritten) {
         struct segment *s = segment_at(h, h->current);
@@ -380,7 +504,9 @@ uint64_t history_append(struct history *h, const struct record *r, const struct 
                 overwritten = atomic_load_explicit(&s->count, memory_order_relaxed);
                 segment_format(s, h->current, h->n_segments, h->next_seq);
                 count = 0;
+                h->ready = 0;
         }
+        make_ready(h, s, count);
 
         to = (struct record *) (s + 1) + count;
         *to = *r;

@@ -60,9 +60,17 @@ static inline uint32_t entry_checksum(const struct entry *e) {
                                e->size - sizeof(e->checksum));
 }
 
-/* Is this the header of segment index of n? Its checksum is right and its numbers are in range. */
-static inline bool segment_valid(const struct segment *s, uint32_t index, uint32_t n) {
+/*
+ * Is this the place of segment index of n? What does not change when a segment is recycled is
+ * right, so that it may be recycled whatever the rest says.
+ */
+static inline bool segment_placed(const struct segment *s, uint32_t index, uint32_t n) {
         return s->magic == HISTORY_MAGIC && s->version == HISTORY_VERSION &&
-               s->size == HISTORY_SEGMENT_SIZE && s->index == index && s->n_segments == n &&
-               s->checksum == segment_checksum(s);
+               s->size == HISTORY_SEGMENT_SIZE && s->index == index && s->n_segments == n;
+}
+
+/* And is its header whole? Sequence numbers end where those of the interface do. */
+static inline bool segment_valid(const struct segment *s, uint32_t index, uint32_t n) {
+        return segment_placed(s, index, n) && s->checksum == segment_checksum(s) &&
+               s->first_seq <= INT64_MAX;
 }

@@ -53,13 +53,20 @@ struct glance {
         uint64_t last_usec;
 };
 
-/* False while it is being recycled, when it was never used, and when its numbers make no sense. */
-static bool glance_at(const struct segment *s, struct glance *ret) {
+/*
+ * False while it is being recycled, when it was never used, and when its header is damaged: what it
+ * then says of its sequence would lead astray.
+ */
+static bool glance_at(const struct history_reader *r, uint32_t index, struct glance *ret) {
+        const struct segment *s = segment_at(r, index);
+
         for (unsigned i = 0; i < READ_TRIES; i++) {
                 uint64_t generation = atomic_load_explicit(&s->generation, memory_order_acquire);
+                bool valid;
 
                 if (generation & 1)
                         continue;
+                valid = segment_valid(s, index, r->n_segments);
                 ret->generation = generation;
                 ret->first_seq = s->first_seq;
                 ret->count = atomic_load_explicit(&s->count, memory_order_acquire);
@@ -67,7 +74,7 @@ static bool glance_at(const struct segment *s, struct glance *ret) {
                 ret->last_usec = atomic_load_explicit(&s->last_usec, memory_order_relaxed);
                 atomic_thread_fence(memory_order_acquire);
                 if (atomic_load_explicit(&s->generation, memory_order_relaxed) == generation)
-                        return ret->first_seq != 0 && ret->count <= SEGMENT_RECORDS_MAX;
+                        return valid && ret->first_seq != 0 && ret->count <= SEGMENT_RECORDS_MAX;
         }
         return false;
 }
@@ -78,7 +85,7 @@ void history_bounds(const struct history_reader *r, struct history_bounds *ret) 
         for (uint32_t i = 0; i < r->n_segments; i++) {
                 struct glance g;
 
-                if (!glance_at(segment_at(r, i), &g))
+                if (!glance_at(r, i, &g))
                         continue;
                 if (g.count > 0 && g.first_seq < b.oldest_seq) {
                         b.oldest_seq = g.first_seq;
@@ -103,55 +110,66 @@ void history_seek(struct history_cursor *c, const struct history_reader *r, uint
         };
 }
 
-/*
- * Stands the cursor in the segment that holds the record to read next, or else in the nearest one
- * in its direction, counting what is missing on the way. False at the end.
- */
-static bool cursor_enter(struct history_cursor *c) {
-        struct glance best = {};
-        uint32_t best_index = 0;
+static bool cursor_at_end(const struct history_cursor *c) {
+        return c->backward ? c->next < c->limit || c->next == 0 : c->next >= c->limit;
+}
+
+/* The segment that holds the record to read next, or else the nearest one in the direction. */
+static bool cursor_find(const struct history_cursor *c, uint32_t *ret_index, struct glance *ret) {
         bool found = false;
 
         for (uint32_t i = 0; i < c->reader->n_segments; i++) {
                 struct glance g;
                 bool nearer;
 
-                if (!glance_at(segment_at(c->reader, i), &g) || g.count == 0)
+                if (!glance_at(c->reader, i, &g) || g.count == 0)
                         continue;
                 if (c->backward)
-                        nearer = g.first_seq <= c->next && (!found || g.first_seq > best.first_seq);
+                        nearer = g.first_seq <= c->next && (!found || g.first_seq > ret->first_seq);
                 else
                         nearer = g.first_seq + g.count > c->next &&
-                                 (!found || g.first_seq < best.first_seq);
+                                 (!found || g.first_seq < ret->first_seq);
                 if (nearer) {
-                        best = g;
-                        best_index = i;
+                        *ret = g;
+                        *ret_index = i;
                         found = true;
                 }
         }
-        if (!found)
-                return false;
+        return found;
+}
 
-        if (!c->backward && c->next < best.first_seq) {
-                c->lost += best.first_seq - c->next;
-                c->next = best.first_seq;
-        } else if (c->backward && c->next >= best.first_seq + best.count)
-                c->next = best.first_seq + best.count - 1;
+/*
+ * Stands the cursor in the segment to read from, counting what is missing on the way and passing
+ * over those that hold nothing of the time that is asked for. False at the end.
+ */
+static bool cursor_enter(struct history_cursor *c) {
+        while (!cursor_at_end(c)) {
+                struct glance g = {};
+                uint32_t index = 0;
 
-        c->segment = best_index;
-        c->generation = best.generation;
-        c->first_seq = best.first_seq;
-        c->count = best.count;
-        if (best.last_usec < c->since_usec || best.first_usec > c->until_usec) {
-                /* None of it is wanted. */
-                if (c->backward) {
-                        c->next = best.first_seq - 1;
-                        return c->next >= c->limit && c->next > 0 && cursor_enter(c);
+                if (!cursor_find(c, &index, &g))
+                        return false;
+                if (!c->backward && c->next < g.first_seq) {
+                        uint64_t to = g.first_seq < c->limit ? g.first_seq : c->limit;
+
+                        c->lost += to - c->next;
+                        c->next = to;
+                        if (cursor_at_end(c))
+                                return false;
+                } else if (c->backward && c->next >= g.first_seq + g.count)
+                        c->next = g.first_seq + g.count - 1;
+
+                if (g.last_usec >= c->since_usec && g.first_usec <= c->until_usec) {
+                        c->segment = index;
+                        c->generation = g.generation;
+                        c->first_seq = g.first_seq;
+                        c->count = g.count;
+                        return true;
                 }
-                c->next = best.first_seq + best.count;
-                return c->next < c->limit && cursor_enter(c);
+                /* None of it is wanted. */
+                c->next = c->backward ? g.first_seq - 1 : g.first_seq + g.count;
         }
-        return true;
+        return false;
 }
 
 static bool cursor_unchanged(const struct history_cursor *c) {
@@ -257,7 +275,7 @@ int history_next(struct history_cursor *c, history_peek_fn peek, void *userdata,
         for (;;) {
                 enum outcome_of_read outcome;
 
-                if (c->backward ? c->next < c->limit || c->next == 0 : c->next >= c->limit)
+                if (cursor_at_end(c))
                         return 0;
                 if (!cursor_inside(c)) {
                         if (!cursor_enter(c))
