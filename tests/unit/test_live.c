@@ -36,7 +36,7 @@ static struct owner owner_of(uint64_t number) {
                            .uid = (uint32_t) ~number };
         uint64_t seed = number;
 
-        snprintf(o.name, sizeof(o.name), "n%" PRIu64, number);
+        snprintf(o.name, sizeof(o.name), "n%" PRIu32, (uint32_t) number);
         for (unsigned i = 0; i < 4; i++) {
                 size_t used = strlen(o.executable);
 

@@ -39,8 +39,14 @@ static inline uint64_t unit_below(uint64_t *seed, uint64_t n) {
 static inline void unit_random_fill(uint64_t *seed, void *to, size_t size) {
         uint8_t *p = to;
 
-        while (size-- > 0)
-                *p++ = (uint8_t) unit_random(seed);
+        while (size > 0) {
+                uint64_t word = unit_random(seed);
+                size_t n = size < sizeof(word) ? size : sizeof(word);
+
+                memcpy(p, &word, n);
+                p += n;
+                size -= n;
+        }
 }
 
 static inline uint64_t unit_now_ns(void) {
