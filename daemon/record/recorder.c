@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@
 #define STATUS_USEC        1000000U /* STATUS= follows a change within this time */
 #define PORT_LOOKUP_USEC   1000000U
 #define ARGUMENT_SIZE      512
+#define FALLBACK_USER      "nobody"
 
 struct recorder {
         const struct recorder_options *options;
@@ -390,13 +392,21 @@ static void on_answerer_restarted(const char *why, void *userdata) {
         log_event(LOG_WARNING, MESSAGE_ANSWERER_RESTARTED, message, field, NULL);
 }
 
+/* Its own user comes with the installation; from a build tree there is one nearly as good. */
+static const char *answerer_user(const struct config *c) {
+        if (getpwnam(c->user))
+                return c->user;
+        log_notice("There is no user %s: the answerer runs as %s.", c->user, FALLBACK_USER);
+        return FALLBACK_USER;
+}
+
 /* The answerer's arguments by the configuration; texts[] holds what argv points to. */
 static void answerer_arguments(const struct recorder *r, char texts[static 6][ARGUMENT_SIZE],
                                const char *argv[static ANSWERER_ARGS_MAX]) {
         const struct config *c = r->config;
         unsigned n = 0;
 
-        snprintf(texts[0], ARGUMENT_SIZE, "--user=%s", c->user);
+        snprintf(texts[0], ARGUMENT_SIZE, "--user=%s", answerer_user(c));
         snprintf(texts[1], ARGUMENT_SIZE, "--group=%s", c->group);
         snprintf(texts[2], ARGUMENT_SIZE, "--max-connections=%llu",
                  (unsigned long long) c->max_clients);
