@@ -23,6 +23,10 @@ static const char *const category_names[CATEGORY_MAX] = {
 #define TRANSPORT_BIT(t)   (1U << (t))
 #define TRANSPORT_BITS_ALL (TRANSPORT_BIT(TRANSPORT_TCP) | TRANSPORT_BIT(TRANSPORT_UDP))
 
+/* Few ports to a group, so that finding one is a step or two. */
+#define GROUP_PORTS 16U
+#define N_GROUPS    (65536U / GROUP_PORTS)
+
 struct service {
         uint32_t name; /* offset in the text */
         uint16_t port;
@@ -33,6 +37,8 @@ struct services {
         char *text;
         struct service *table; /* by port, those of one port in the order of the file */
         size_t n;
+        /* The row of the first one whose port is in this group of ports, or in a later one. */
+        uint32_t first[N_GROUPS + 1];
 };
 
 enum category category_of(uint16_t port) {
@@ -156,6 +162,16 @@ static int compare_services(const void *a, const void *b) {
         return x->name < y->name ? -1 : x->name > y->name;
 }
 
+static void index_table(struct services *s) {
+        unsigned group = 0;
+
+        for (size_t i = 0; i < s->n; i++)
+                while (group <= s->table[i].port / GROUP_PORTS)
+                        s->first[group++] = (uint32_t) i;
+        while (group <= N_GROUPS)
+                s->first[group++] = (uint32_t) s->n;
+}
+
 int services_load(struct services **ret, int fd, unsigned *ret_skipped) {
         struct services *s;
         size_t size = 0, lines = 0;
@@ -192,6 +208,7 @@ int services_load(struct services **ret, int fd, unsigned *ret_skipped) {
                         skipped++;
         }
         qsort(s->table, s->n, sizeof(*s->table), compare_services);
+        index_table(s);
 
         if (ret_skipped)
                 *ret_skipped = skipped;
@@ -208,19 +225,13 @@ struct services *services_free(struct services *s) {
         return NULL;
 }
 
-/* The first service that is not below the port. */
+/* The first row that is not below the port. */
 static size_t find_port(const struct services *s, uint16_t port) {
-        size_t low = 0, high = s->n;
+        size_t i = s->first[port / GROUP_PORTS], end = s->first[port / GROUP_PORTS + 1];
 
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (s->table[middle].port < port)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
+        while (i < end && s->table[i].port < port)
+                i++;
+        return i;
 }
 
 static unsigned wanted_bits(unsigned transport) {

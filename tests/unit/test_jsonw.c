@@ -53,18 +53,25 @@ static void test_structure(void **state) {
                            "\"e\":\"[\",\"f\":{}}");
 }
 
+static void check_number(uint64_t number) {
+        struct jsonw w = { .max = ROOM };
+        char expected[32];
+
+        snprintf(expected, sizeof(expected), "%llu", (unsigned long long) number);
+        jsonw_uint(&w, number);
+        assert_written(&w, expected);
+}
+
+/* On both sides of each power of ten. */
 static void test_numbers(void **state) {
-        static const uint64_t numbers[] = { 0,   1,   9,    10,    11,        99,        100,
-                                            101, 999, 1000, 12345, INT64_MAX, UINT64_MAX };
-
         (void) state;
-        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-                struct jsonw w = { .max = ROOM };
-                char expected[32];
-
-                snprintf(expected, sizeof(expected), "%llu", (unsigned long long) numbers[i]);
-                jsonw_uint(&w, numbers[i]);
-                assert_written(&w, expected);
+        check_number(0);
+        check_number(UINT64_MAX);
+        for (uint64_t power = 1; power <= UINT64_MAX / 10; power *= 10) {
+                check_number(power - 1);
+                check_number(power);
+                check_number(power + 1);
+                check_number(power * 9 + power / 7);
         }
 }
 
