@@ -43,14 +43,15 @@ enum job {
 };
 
 static const struct {
-        uint64_t usec; /* 0: as configured */
-        uint64_t idle_usec;
+        uint64_t usec; /* between two; 0: as configured */
         unsigned share;
 } jobs[JOB_MAX] = {
-        [JOB_SCAN] = { .usec = 2000 * 1000, .idle_usec = 2000 * 1000, .share = 300 },
-        [JOB_DUMP] = { .usec = 1000 * 1000, .idle_usec = 5000 * 1000, .share = 100 },
+        [JOB_SCAN] = { .usec = 2000 * 1000, .share = 300 },
+        [JOB_DUMP] = { .usec = 1000 * 1000, .share = 100 },
         [JOB_POLL] = { .share = 150 },
 };
+/* Dumps become so rare when nothing goes. */
+#define DUMP_IDLE_USEC (5000 * 1000U)
 /* A dump after a loss, or for a new namespace, may take more. */
 #define REPAIR_SHARE 10
 
@@ -249,8 +250,10 @@ static int snapshot(struct source *s, unsigned what) {
                 s->n_destroyed = 0;
         if (s->snapshot_open) {
                 k = feeds_delay(&s->feeds, SETTLE_USEC);
-                if (k < 0)
+                if (k < 0) {
+                        snapshot_end(s);
                         return k;
+                }
         }
         return r;
 }
@@ -302,8 +305,8 @@ static int scan(struct source *s) {
 
 static int dump_all(struct source *s) {
         s->dump_usec = s->n_destroyed > 0 ? jobs[JOB_DUMP].usec : s->dump_usec * 2;
-        if (s->dump_usec > jobs[JOB_DUMP].idle_usec)
-                s->dump_usec = jobs[JOB_DUMP].idle_usec;
+        if (s->dump_usec > DUMP_IDLE_USEC)
+                s->dump_usec = DUMP_IDLE_USEC;
         return snapshot(s, DIAG_LISTENERS | DIAG_CONNECTIONS);
 }
 
@@ -369,8 +372,7 @@ static int on_tick(sd_event_source *timer, uint64_t usec, void *userdata) {
         for (unsigned job = 0; job < JOB_MAX && !s->snapshot_open; job++)
                 if (s->due_usec[job] <= soon) {
                         k = job_run(s, job);
-                        /* A scan that fails, for want of descriptors say, leaves things as they
-                         * are. */
+                        /* A scan may fail for want of descriptors: all stays as it was. */
                         if (job != JOB_SCAN)
                                 r = k < 0 ? k : r;
                 }
@@ -513,13 +515,11 @@ static const char *netlink_limits(struct source *s) {
         int bytes = 0;
         socklen_t size = sizeof(bytes);
 
-        append(s, &length,
-               "no processes: owners are the user and control group of what a dump saw, every 1 to "
-               "5 s; "
-               "no refused attempts; without a dump in time, connections that this host reset and "
-               "failed ones lose their port, listeners are missed; UDP sockets bound to ephemeral "
-               "ports "
-               "are not taken for listeners");
+        append(s, &length, "%s",
+               "sock_diag tells no processes: owners are users and control groups, of sockets that "
+               "a dump saw (every 1 to 5 s); refused attempts are not seen; of connections too "
+               "short for a dump those that failed or that this host reset lack the remote port; "
+               "UDP sockets on ephemeral ports are not taken for listeners");
         if (s->without_udp)
                 append(s, &length, "; no UDP: the kernel has no udp_diag");
         if (s->set.n_skipped > 0)
