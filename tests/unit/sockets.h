@@ -11,7 +11,7 @@
 
 /* Real sockets on the loopback of a network namespace of the test's own. */
 
-#define DEADLINE_NS (10 * UINT64_C(1000000000))
+#define DEADLINE_NS (60 * UINT64_C(1000000000))
 
 /* Waits for condition, doing work in between; fails the test at the deadline. */
 #define wait_for(condition, work)                                                                  \
