@@ -68,6 +68,8 @@ struct event {
         __u8 flags;
         __u16 error;                /* sk_err, positive errno */
         char name[EVENT_NAME_SIZE]; /* of the group leader */
+        __u32 inode; /* EVENT_FOUND: of the socket, as in /proc/PID/fd; 0: none */
+        __u32 reserved;
 };
 
 /*

@@ -259,6 +259,7 @@ int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
         if (!ev)
                 return 0;
         ev->type = EVENT_STATE;
+        ev->inode = ev->reserved = 0;
         ev->transport = IPPROTO_TCP;
         ev->old_state = (__u8) old_state;
         ev->new_state = (__u8) new_state;

@@ -222,6 +222,7 @@ int diag_event(const struct nlmsghdr *nlh, uint32_t netns, uint8_t transport, st
         e.remote_port = ntohs(m->id.idiag_dport);
         e.ifindex = m->id.idiag_if;
         e.uid = m->idiag_uid;
+        e.inode = m->idiag_inode;
         /* Without a descriptor (accept queues, orphans) older kernels say 0, which is not root. */
         if (m->idiag_inode == 0 && m->idiag_uid == 0)
                 e.uid = UINT32_MAX;

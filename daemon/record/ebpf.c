@@ -14,6 +14,7 @@
 
 #include "cgroup.h"
 #include "diag.h"
+#include "holders.h"
 #include "netns.h"
 #include "source.h"
 
@@ -27,7 +28,7 @@
 #define DRAIN_USEC 10000U
 /* After a loss: not more often than this, and once more when it is over. */
 #define RESYNC_USEC  1000000U
-#define READ_AT_ONCE 65536U
+#define READ_AT_ONCE 256U /* events of the iterator */
 
 /* include/linux/proc_ns.h: the inode of the initial pid namespace, PROC_PID_INIT_INO. */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCU
@@ -207,23 +208,9 @@ static void ebpf_drain(struct source *s) {
 
 /* ---- Snapshots ---- */
 
-/* Which process holds which socket, sorted by cookie and, of several processes, by pid. */
-struct holders {
-        struct event *events;
-        size_t n;
-        size_t room;
-};
-
-static int holders_compare(const void *a, const void *b) {
-        const struct event *x = a, *y = b;
-
-        if (x->cookie != y->cookie)
-                return x->cookie < y->cookie ? -1 : 1;
-        return x->pid < y->pid ? -1 : x->pid > y->pid;
-}
-
-/* Asks the kernel, by the iterator over the open files of all tasks. */
-static int holders_read(struct source *s, struct holders *h) {
+/* Asks the kernel who holds which socket, by the iterator over the open files of all tasks. */
+static int read_holders(struct source *s, struct holders *h) {
+        struct event events[READ_AT_ONCE];
         struct bpf_link *link;
         size_t have = 0; /* bytes */
         int fd, r = 0;
@@ -236,48 +223,25 @@ static int holders_read(struct source *s, struct holders *h) {
                 bpf_link__destroy(link);
                 return fd;
         }
-        for (;;) {
-                ssize_t n;
+        while (r >= 0) {
+                ssize_t n = read(fd, (char *) events + have, sizeof(events) - have);
+                size_t whole;
 
-                if (h->room * sizeof(*h->events) - have < READ_AT_ONCE) {
-                        size_t room = h->room * 2 + READ_AT_ONCE / sizeof(*h->events) * 2;
-                        struct event *events = realloc(h->events, room * sizeof(*events));
-
-                        if (!events) {
-                                r = -ENOMEM;
-                                break;
-                        }
-                        h->events = events;
-                        h->room = room;
-                }
-                n = read(fd, (char *) h->events + have, READ_AT_ONCE);
                 if (n < 0)
                         r = -errno;
                 if (n <= 0)
                         break;
                 have += (size_t) n;
+                whole = have / sizeof(events[0]);
+                for (size_t i = 0; i < whole && r >= 0; i++)
+                        r = holders_add(h, &events[i]);
+                have %= sizeof(events[0]);
+                memmove(events, &events[whole], have);
         }
         close(fd);
         bpf_link__destroy(link);
-        h->n = have / sizeof(*h->events);
-        if (h->n > 0)
-                qsort(h->events, h->n, sizeof(*h->events), holders_compare);
+        holders_sort(h);
         return r;
-}
-
-/* The first holder of a cookie, or NULL. */
-static const struct event *holders_find(const struct holders *h, uint64_t cookie) {
-        size_t low = 0, high = h->n;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (h->events[middle].cookie < cookie)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low < h->n && h->events[low].cookie == cookie ? &h->events[low] : NULL;
 }
 
 struct snapshot {
@@ -288,18 +252,9 @@ struct snapshot {
 /* A socket of a dump, with the process that the look before it has found. */
 static void on_found(const struct event *ev, size_t size, void *userdata) {
         struct snapshot *snapshot = userdata;
-        const struct event *holder = holders_find(&snapshot->holders, ev->cookie);
         struct event found = *ev;
 
-        if (holder) {
-                found.pid = holder->pid;
-                found.start_ns = holder->start_ns;
-                found.exec_id = holder->exec_id;
-                found.uid = holder->uid;
-                found.cgroup_id = holder->cgroup_id;
-                found.flags |= holder->flags;
-                memcpy(found.name, holder->name, sizeof(found.name));
-        }
+        (void) holders_fill(&snapshot->holders, &found);
         snapshot->source->args.emit(&found, size, snapshot->source->args.userdata);
 }
 
@@ -336,7 +291,7 @@ static int take_snapshot(struct source *s) {
         if (r < 0)
                 return r;
         drain_ring(s);
-        result = holders_read(s, &snapshot.holders);
+        result = read_holders(s, &snapshot.holders);
         for (unsigned i = 0; i < s->namespaces.n_entries; i++) {
                 r = snapshot_namespace(&snapshot, &s->namespaces.entries[i]);
                 if (r < 0)
@@ -345,7 +300,7 @@ static int take_snapshot(struct source *s) {
         /* Sockets that were tracked before, as those whose owner was only guessed. */
         for (size_t i = 0; i < snapshot.holders.n; i++)
                 s->args.emit(&snapshot.holders.events[i], sizeof(struct event), s->args.userdata);
-        free(snapshot.holders.events);
+        holders_clear(&snapshot.holders);
         return result;
 }
 

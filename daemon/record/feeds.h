@@ -25,6 +25,8 @@ struct feed {
 };
 
 struct feeds_ops {
+        /* From the event loop, before the messages of a feed are taken. */
+        void (*waiting)(struct feed *f, void *userdata);
         /* EVENT_DESTROYED. */
         void (*destroyed)(const struct event *ev, struct feed *f, void *userdata);
         /* So many messages are missing before this moment. */

@@ -84,3 +84,22 @@ uint32_t listeners_match(const struct listeners *l, const struct live *live,
         }
         return best;
 }
+
+uint32_t listeners_pending(const struct listeners *l, const struct live *live,
+                           const struct record *connection) {
+        struct record unknown = { .netns = connection->netns, .transport = connection->transport };
+        uint32_t found = LISTENERS_NONE;
+
+        for (uint32_t slot = l->buckets[bucket_of(&unknown)]; slot != LISTENERS_NONE;
+             slot = l->next[slot]) {
+                const struct record *r = &live->slots[LIVE_LISTENERS][slot];
+
+                if (r->netns != unknown.netns || r->transport != unknown.transport ||
+                    r->local_port != 0)
+                        continue;
+                if (found != LISTENERS_NONE)
+                        return LISTENERS_NONE;
+                found = slot;
+        }
+        return found;
+}

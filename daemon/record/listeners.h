@@ -24,3 +24,10 @@ void listeners_remove(struct listeners *l, const struct live *live, uint32_t slo
  */
 uint32_t listeners_match(const struct listeners *l, const struct live *live,
                          const struct record *connection);
+
+/*
+ * The slot of the one listener of a connection's namespace and transport whose port is not known
+ * yet; LISTENERS_NONE: there is none, or more than one.
+ */
+uint32_t listeners_pending(const struct listeners *l, const struct live *live,
+                           const struct record *connection);

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "diag.h"
+#include "holders.h"
 #include "feeds.h"
 #include "netns.h"
 
@@ -54,6 +55,11 @@ static const struct {
 #define DUMP_IDLE_USEC (5000 * 1000U)
 /* A dump after a loss, or for a new namespace, may take more. */
 #define REPAIR_SHARE 10
+/* A walk through /proc for the holders of sockets: so much of a processor's time, and so rarely. */
+#define WALK_SHARE 50
+#define WALK_USEC  (200 * 1000U)
+/* A glance at the listeners before the last words of connections to them. */
+#define GLANCE_SHARE 100
 
 struct source {
         struct source_args args;
@@ -63,10 +69,16 @@ struct source {
         uint64_t due_usec[JOB_MAX];  /* CLOCK_MONOTONIC */
         uint64_t cost_usec[JOB_MAX]; /* of the last time, processor time */
         uint64_t dump_usec;          /* between full dumps, as it is now */
-        uint64_t digest[2];          /* of the last listeners, of the last full dump */
-        uint64_t n_destroyed;        /* since the last full dump */
-        uint64_t n_emitted;          /* since batch_done */
-        unsigned n_failures[2];      /* in a row: of drains, of the own namespace's dumps */
+        struct holders holders;      /* by inode, of the last walk */
+        uint64_t next_walk_usec;     /* CLOCK_MONOTONIC */
+        uint64_t next_glance_usec;
+        uint64_t missed[2];   /* digests of inodes without a holder: of listeners, of a full dump */
+        uint64_t hopeless[2]; /* the same, right after a walk */
+        unsigned n_denied;    /* processes that the last walk could not look into */
+        uint64_t digest[2];   /* of the last listeners, of the last full dump */
+        uint64_t n_destroyed; /* since the last full dump */
+        uint64_t n_emitted;   /* since batch_done */
+        unsigned n_failures[2]; /* in a row: of drains, of the own namespace's dumps */
         uint8_t snapshot_flags;
         bool snapshot_open; /* begun and not ended */
         bool without_udp;
@@ -172,15 +184,86 @@ struct dump {
         struct source *source;
         struct feed *feed;
         uint64_t digest;
+        uint64_t missed;
 };
+
+/* Fibonacci hashing: a plain sum of numbers would not notice two that change places. */
+static uint64_t digest_of(uint64_t number) {
+        return number * 0x9E3779B97F4A7C15U;
+}
 
 static void on_found(const struct event *ev, size_t size, void *userdata) {
         struct dump *d = userdata;
+        struct event found = *ev;
 
         (void) size;
-        /* Fibonacci hashing: a sum of cookies alone would not notice two that change places. */
-        d->digest += (ev->cookie ^ ev->local_port) * 0x9E3779B97F4A7C15U;
-        emit_socket(d->source, d->feed, ev);
+        d->digest += digest_of(ev->cookie ^ ev->local_port);
+        if (!holders_fill(&d->source->holders, &found))
+                d->missed += digest_of(ev->inode);
+        emit_socket(d->source, d->feed, &found);
+}
+
+/* ---- Holders ---- */
+
+static void on_look(const struct event *ev, size_t size, void *userdata) {
+        struct dump *d = userdata;
+        struct event found = *ev;
+
+        (void) size;
+        if (!holders_fill(&d->source->holders, &found))
+                d->missed += digest_of(ev->inode);
+}
+
+/*
+ * Before a dump: are there sockets that the last walk did not know? A dump of the listeners costs
+ * next to nothing, so that a new one is told with its process at once; connections are known from
+ * the dump before. What a walk did not find is not looked for again. Returns whether one was taken.
+ */
+static bool look_for_holders(struct source *s, bool full) {
+        uint64_t now = clock_usec(CLOCK_MONOTONIC), begin, cost;
+        struct dump d = { .source = s };
+
+        if (now < s->next_walk_usec)
+                return false;
+        for (unsigned i = 0; i < s->set.n_entries; i++)
+                (void) diag_dump(s->set.entries[i].diag_fd, s->set.entries[i].inode, DIAG_LISTENERS,
+                                 on_look, &d);
+        if (d.missed == s->hopeless[0] && (!full || s->missed[1] == s->hopeless[1]))
+                return false;
+
+        begin = clock_usec(CLOCK_THREAD_CPUTIME_ID);
+        holders_clear(&s->holders);
+        (void) holders_walk(&s->holders, &s->n_denied);
+        holders_sort(&s->holders);
+        cost = (clock_usec(CLOCK_THREAD_CPUTIME_ID) - begin) * WALK_SHARE;
+        s->next_walk_usec = now + (cost > WALK_USEC ? cost : WALK_USEC);
+
+        d.missed = 0;
+        for (unsigned i = 0; i < s->set.n_entries; i++)
+                (void) diag_dump(s->set.entries[i].diag_fd, s->set.entries[i].inode, DIAG_LISTENERS,
+                                 on_look, &d);
+        s->hopeless[0] = d.missed;
+        return true;
+}
+
+/*
+ * The connections that have gone may have come in by a listener that no poll has seen yet: without
+ * it they would be taken for outbound ones.
+ */
+static void on_waiting(struct feed *f, void *userdata) {
+        struct source *s = userdata;
+        struct dump d = { .source = s, .feed = f };
+        uint64_t now = clock_usec(CLOCK_MONOTONIC), begin;
+
+        if (s->snapshot_open || now < s->next_glance_usec)
+                return;
+        begin = clock_usec(CLOCK_THREAD_CPUTIME_ID);
+        (void) look_for_holders(s, false);
+        for (unsigned i = 0; i < s->set.n_entries; i++)
+                if (s->set.entries[i].userdata == f)
+                        (void) diag_dump(s->set.entries[i].diag_fd, f->netns, DIAG_LISTENERS,
+                                         on_found, &d);
+        s->next_glance_usec = now + (clock_usec(CLOCK_THREAD_CPUTIME_ID) - begin) * GLANCE_SHARE;
 }
 
 /* Says which namespaces the snapshot is the truth for: those whose dump had no error. */
@@ -206,10 +289,11 @@ static void snapshot_end(struct source *s) {
 
 /* Leaves the snapshot open. The result is that of the recorder's own namespace. */
 static int snapshot_begin(struct source *s, unsigned what, uint64_t *ret_digest) {
-        uint64_t digest = 0;
+        bool full = what & DIAG_CONNECTIONS, walked = look_for_holders(s, full);
+        uint64_t digest = 0, missed = 0;
         int error = 0;
 
-        s->snapshot_flags = what & DIAG_CONNECTIONS ? 0 : EVENT_LISTENERS_ONLY;
+        s->snapshot_flags = full ? 0 : EVENT_LISTENERS_ONLY;
         s->snapshot_open = true;
         emit_mark(s, EVENT_SNAPSHOT_BEGIN, 0, s->snapshot_flags, 0);
 
@@ -227,11 +311,15 @@ static int snapshot_begin(struct source *s, unsigned what, uint64_t *ret_digest)
                 }
                 d.feed->dumped = r >= 0;
                 digest += d.digest;
+                missed += d.missed;
                 if (r < 0) {
                         job_hasten(s, JOB_SCAN, 0);
                         error = i == 0 ? r : error;
                 }
         }
+        s->missed[full] = missed;
+        if (full && walked)
+                s->hopeless[1] = missed;
         *ret_digest = digest;
         return error;
 }
@@ -383,6 +471,7 @@ static int on_tick(sd_event_source *timer, uint64_t usec, void *userdata) {
 }
 
 static const struct feeds_ops feeds_ops = {
+        .waiting = on_waiting,
         .destroyed = on_destroyed,
         .lost = on_lost,
         .drained = on_drained,
@@ -424,6 +513,7 @@ static struct source *netlink_stop(struct source *s) {
         netns_done(&s->set);
         sd_event_source_disable_unref(s->tick_timer);
         feeds_done(&s->feeds);
+        holders_clear(&s->holders);
         free(s);
         return NULL;
 }
@@ -516,7 +606,7 @@ static const char *netlink_limits(struct source *s) {
         socklen_t size = sizeof(bytes);
 
         append(s, &length, "%s",
-               "sock_diag tells no processes: owners are users and control groups, of sockets that "
+               "sock_diag tells no processes: owners are looked up in /proc, for sockets that "
                "a dump saw (every 1 to 5 s); refused attempts are not seen; of connections too "
                "short for a dump those that failed or that this host reset lack the remote port; "
                "UDP sockets on ephemeral ports are not taken for listeners");
@@ -525,6 +615,8 @@ static const char *netlink_limits(struct source *s) {
         if (s->set.n_skipped > 0)
                 append(s, &length, "; %u network namespaces could not be entered",
                        s->set.n_skipped);
+        if (s->n_denied > 0)
+                append(s, &length, "; the files of %u processes are hidden", s->n_denied);
         if (s->set.n_hidden > 0)
                 append(s, &length, "; namespaces of %u processes are hidden", s->set.n_hidden);
         /* The kernel doubles what it is asked for. */

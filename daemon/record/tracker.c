@@ -375,6 +375,25 @@ static void tcp_connect(struct tracker *t, const struct event *ev) {
         connection_add(t, &r);
 }
 
+/*
+ * An inbound connection to a port without a listener: if just one listener of the namespace has not
+ * told its port yet (listen() without bind()), this is it.
+ */
+static uint32_t adopt_port(struct tracker *t, const struct record *connection) {
+        uint32_t slot = listeners_pending(&t->listeners, t->live, connection);
+        struct entry e;
+        struct record r;
+
+        if (slot == LISTENERS_NONE)
+                return slot;
+        e = entry_at(t, slot | REF_LISTENER);
+        r = *e.record;
+        r.local_port = connection->local_port;
+        listener_announce(t, &r);
+        entry_write(t, &e, &r);
+        return slot;
+}
+
 /* What an established connection that is not tracked yet is: an inbound one, if its start was seen.
  */
 static void connection_appear(struct tracker *t, const struct event *ev, bool inbound,
@@ -384,6 +403,8 @@ static void connection_appear(struct tracker *t, const struct event *ev, bool in
 
         record_begin(t, &r, ev, RECORD_OPEN);
         listener = listeners_match(&t->listeners, t->live, &r);
+        if (listener == LISTENERS_NONE && inbound)
+                listener = adopt_port(t, &r);
         r.direction = (uint8_t) (inbound ? DIRECTION_INBOUND : guess_direction(t, &r, listener));
         r.flags = flags;
         if (ev->type == EVENT_FOUND)
@@ -529,13 +550,45 @@ static bool found_is_listener(const struct event *ev) {
         return ev->new_state == TCP_LISTEN;
 }
 
+/*
+ * A look that knows the process is worth more than one that knew the user and unit alone. Of
+ * several processes that hold the socket the first one found stays.
+ */
+static bool take_owner_of_look(struct tracker *t, struct record *r, const struct event *ev) {
+        if (r->attribution == ATTRIBUTION_LOOKUP && r->owner != OWNER_NONE) {
+                if (ev->pid == 0 || t->live->owners[r->owner].owner.pid != 0)
+                        return false;
+                r->attribution = ATTRIBUTION_UNKNOWN;
+        }
+        if (r->attribution >= ATTRIBUTION_LOOKUP)
+                return false;
+        take_owner(t, r, ev, ATTRIBUTION_LOOKUP);
+        return true;
+}
+
+static void handle_owner(struct tracker *t, const struct event *ev) {
+        struct record r;
+        struct entry e;
+
+        if (!entry_find(t, ev->cookie, &e))
+                return;
+        r = *e.record;
+        if (take_owner_of_look(t, &r, ev))
+                entry_write(t, &e, &r);
+}
+
 /* What a dump knows better about a socket that is tracked. */
 static void found_again(struct tracker *t, const struct entry *e, const struct event *ev) {
         struct record r = *e->record;
 
         if (e->extent == LIVE_LISTENERS) {
-                if (!(r.flags & RECORD_PENDING) || ev->local_port == 0)
+                bool owned = take_owner_of_look(t, &r, ev);
+
+                if (!(r.flags & RECORD_PENDING) || ev->local_port == 0) {
+                        if (owned)
+                                entry_write(t, e, &r);
                         return;
+                }
                 r.local_port = ev->local_port;
                 r.exposure = (uint8_t) record_exposure(r.family, r.local);
                 listener_announce(t, &r);
@@ -547,9 +600,7 @@ static void found_again(struct tracker *t, const struct entry *e, const struct e
         } else if (r.local_port == 0 && ev->local_port != 0) {
                 /* An autobound UDP socket: no hook tells its port, a dump does. */
                 set_addresses(&r, ev);
-        } else if (r.attribution == ATTRIBUTION_UNKNOWN)
-                take_owner(t, &r, ev, ATTRIBUTION_LOOKUP);
-        else
+        } else if (!take_owner_of_look(t, &r, ev))
                 return;
         entry_write(t, e, &r);
 }
@@ -581,21 +632,6 @@ static void handle_found(struct tracker *t, const struct event *ev) {
                 connection_add(t, &r);
         } else
                 connection_appear(t, ev, false, RECORD_FOUND);
-}
-
-static void handle_owner(struct tracker *t, const struct event *ev) {
-        struct record r;
-        struct entry e;
-
-        if (!entry_find(t, ev->cookie, &e) || e.record->attribution == ATTRIBUTION_EXACT)
-                return;
-        r = *e.record;
-        /* A look that names the process is worth more than one that knew the user and unit alone.
-         */
-        if (r.attribution == ATTRIBUTION_LOOKUP)
-                r.attribution = ATTRIBUTION_LISTENER;
-        take_owner(t, &r, ev, ATTRIBUTION_LOOKUP);
-        entry_write(t, &e, &r);
 }
 
 /* Sockets of the dumped namespaces that neither the dump nor an event since its start has shown. */
