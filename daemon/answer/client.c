@@ -23,13 +23,19 @@
 /* Taken from a client that is told what is wrong before the connection is closed. */
 #define DISCARD_MAX_BYTES (1024U * 1024)
 
-#define PATIENCE_USEC (60ULL * 1000000)
-
 /* Why a client keeps us waiting. */
 enum stuck {
         STUCK_NOT,
         STUCK_INPUT,  /* the rest of a request is missing */
         STUCK_OUTPUT, /* a large reply is not taken */
+        STUCK_FLOOD,  /* replies are not taken, and all the room for requests is full of more */
+        STUCK_MAX,
+};
+
+static const uint64_t patience_usec[STUCK_MAX] = {
+        [STUCK_INPUT] = 60ULL * 1000000,
+        [STUCK_OUTPUT] = 60ULL * 1000000,
+        [STUCK_FLOOD] = 5ULL * 1000000,
 };
 
 struct client {
@@ -273,19 +279,21 @@ static bool is_finished(const struct client *c) {
         return c->closing || (c->eof && c->progress == CALL_DONE);
 }
 
-/* Asks for more and more, and takes none of it? */
-static bool is_overflowing(const struct client *c) {
-        return !frame_has_room(&c->frame) && replies_unsent(&c->replies) >= REPLY_PAUSE_BYTES;
+static enum stuck why_stuck(const struct client *c) {
+        if (c->progress == CALL_FULL && !frame_has_room(&c->frame))
+                return STUCK_FLOOD;
+        if (replies_unsent(&c->replies) > 2 * REPLY_PAUSE_BYTES && !c->call.method)
+                return STUCK_OUTPUT;
+        if (frame_is_partial(&c->frame) && c->progress == CALL_DONE)
+                return STUCK_INPUT;
+        return STUCK_NOT;
 }
 
+/* sent: the other end has just taken something. That is no excuse for half a request. */
 static void note_stuck(struct client *c, bool sent) {
-        enum stuck now = STUCK_NOT;
+        enum stuck now = why_stuck(c);
 
-        if (replies_unsent(&c->replies) > 2 * REPLY_PAUSE_BYTES && !c->call.method)
-                now = STUCK_OUTPUT;
-        else if (frame_is_partial(&c->frame) && c->progress == CALL_DONE)
-                now = STUCK_INPUT;
-        if (now != STUCK_NOT && (now != c->stuck || (now == STUCK_OUTPUT && sent)))
+        if (now != c->stuck || (sent && now != STUCK_INPUT))
                 sd_event_now(c->host->event, CLOCK_MONOTONIC, &c->stuck_since_usec);
         c->stuck = now;
         if (now != STUCK_NOT)
@@ -293,7 +301,7 @@ static void note_stuck(struct client *c, bool sent) {
 }
 
 uint64_t client_deadline(const struct client *c) {
-        return c->stuck == STUCK_NOT ? UINT64_MAX : c->stuck_since_usec + PATIENCE_USEC;
+        return c->stuck == STUCK_NOT ? UINT64_MAX : c->stuck_since_usec + patience_usec[c->stuck];
 }
 
 static int watch(struct client *c) {
@@ -334,7 +342,7 @@ static void run(struct client *c) {
         int r;
 
         r = take_turn(c, &sent);
-        if (r < 0 || is_finished(c) || is_overflowing(c)) {
+        if (r < 0 || is_finished(c)) {
                 if (c->closing)
                         discard_input(c);
                 host->closed(c, host->userdata);

@@ -23,8 +23,8 @@ struct clients {
         sd_event_source *timer;
         int doorbell_fd;
         bool doorbell_watched;
-        bool accept_paused;
-        bool timer_set;
+        uint64_t resume_usec; /* when to accept again, UINT64_MAX: we do */
+        uint64_t timer_usec;  /* what the timer is set for, UINT64_MAX: nothing */
         struct client *all[]; /* service.clients of them, room for limits.connections */
 };
 
@@ -62,33 +62,49 @@ static void watch_doorbell(struct clients *c) {
 
 /* Sets the timer for the first of the moments that somebody waits for. */
 static void set_timer(struct clients *c) {
-        uint64_t first = UINT64_MAX, now = 0;
+        uint64_t first = c->resume_usec;
 
-        for (unsigned i = 0; i < c->service.clients; i++)
-                if (client_deadline(c->all[i]) < first)
-                        first = client_deadline(c->all[i]);
-        c->host.anyone_stuck = first != UINT64_MAX;
-        sd_event_now(c->host.event, CLOCK_MONOTONIC, &now);
-        if (c->accept_paused && now + ACCEPT_PAUSE_USEC < first)
-                first = now + ACCEPT_PAUSE_USEC;
-        c->timer_set = first != UINT64_MAX;
-        if (c->timer_set)
+        c->host.anyone_stuck = false;
+        for (unsigned i = 0; i < c->service.clients; i++) {
+                uint64_t deadline = client_deadline(c->all[i]);
+
+                if (deadline == UINT64_MAX)
+                        continue;
+                c->host.anyone_stuck = true;
+                if (deadline < first)
+                        first = deadline;
+        }
+        if (first == c->timer_usec)
+                return;
+        c->timer_usec = first;
+        if (first != UINT64_MAX)
                 sd_event_source_set_time(c->timer, first);
-        sd_event_source_set_enabled(c->timer, c->timer_set ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+        sd_event_source_set_enabled(c->timer,
+                                    first != UINT64_MAX ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
-static void pause_accepting(struct clients *c, bool pause) {
-        if (pause == c->accept_paused)
+/* Out of descriptors or memory: accepting again at once would only fail again. */
+static void pause_accepting(struct clients *c) {
+        uint64_t now = 0;
+
+        sd_event_now(c->host.event, CLOCK_MONOTONIC, &now);
+        c->resume_usec = now + ACCEPT_PAUSE_USEC;
+        sd_event_source_set_enabled(c->listener, SD_EVENT_OFF);
+        set_timer(c);
+}
+
+static void resume_accepting(struct clients *c) {
+        if (c->resume_usec == UINT64_MAX)
                 return;
-        c->accept_paused = pause;
-        sd_event_source_set_enabled(c->listener, pause ? SD_EVENT_OFF : SD_EVENT_ON);
+        c->resume_usec = UINT64_MAX;
+        sd_event_source_set_enabled(c->listener, SD_EVENT_ON);
 }
 
 static void on_changed(void *userdata) {
         struct clients *c = userdata;
 
         watch_doorbell(c);
-        if (c->host.anyone_stuck && !c->timer_set)
+        if (c->host.anyone_stuck)
                 set_timer(c);
 }
 
@@ -102,7 +118,13 @@ static void on_closed(struct client *client, void *userdata) {
                 }
         client_free(client);
         /* There is a descriptor again. */
-        pause_accepting(c, false);
+        resume_accepting(c);
+}
+
+void clients_ring(struct clients *c) {
+        /* From the end, because closing puts the last one in the place of the closed one. */
+        for (unsigned i = c->service.clients; i-- > 0;)
+                client_ring(c->all[i]);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -111,12 +133,13 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) source;
         sd_event_now(c->host.event, CLOCK_MONOTONIC, &now);
-        /* From the end, because closing puts the last one in the place of the closed one. */
         for (unsigned i = c->service.clients; i-- > 0;)
                 if (client_deadline(c->all[i]) <= now)
                         on_closed(c->all[i], c);
-        pause_accepting(c, false);
+        if (c->resume_usec <= now)
+                resume_accepting(c);
         watch_doorbell(c);
+        c->timer_usec = UINT64_MAX;
         set_timer(c);
         return 0;
 }
@@ -127,8 +150,7 @@ static int on_doorbell(sd_event_source *source, int fd, uint32_t revents, void *
         (void) fd;
         if (revents & EPOLLIN)
                 read_doorbell(c);
-        for (unsigned i = c->service.clients; i-- > 0;)
-                client_ring(c->all[i]);
+        clients_ring(c);
         if (revents & (EPOLLHUP | EPOLLERR))
                 return sd_event_exit(sd_event_source_get_event(source), 0);
         return 0;
@@ -165,8 +187,8 @@ static int on_listener(sd_event_source *source, int fd, uint32_t revents, void *
                         continue;
                 }
                 if (is_shortage(errno)) {
-                        pause_accepting(c, true);
-                        set_timer(c);
+                        pause_accepting(c);
+                        break;
                 }
                 if (errno != ECONNABORTED && errno != EINTR)
                         break;
@@ -208,6 +230,7 @@ int clients_new(struct clients **ret, sd_event *event, int listen_fd, int doorbe
                 .closed = on_closed,
                 .userdata = c,
         };
+        c->resume_usec = c->timer_usec = UINT64_MAX;
         c->limits = *limits;
         c->doorbell_fd = doorbell_fd;
         c->service.max_followers = limits->followers;

@@ -25,5 +25,7 @@ struct clients_limits {
  */
 int clients_new(struct clients **ret, sd_event *event, int listen_fd, int doorbell_fd,
                 const struct store *store, const struct clients_limits *limits);
+/* Gives followers what is new, such as the last words of a recorder that has gone. */
+void clients_ring(struct clients *c);
 /* Closes all connections; accepts NULL, returns NULL. */
 struct clients *clients_free(struct clients *c);

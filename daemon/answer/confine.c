@@ -36,6 +36,7 @@ static const int allowed[] = {
         SCMP_SYS(epoll_pwait),
         SCMP_SYS(epoll_pwait2),
         SCMP_SYS(epoll_ctl),
+        SCMP_SYS(signalfd4), /* when the loop is freed */
         SCMP_SYS(timerfd_settime),
         SCMP_SYS(timerfd_settime64),
         SCMP_SYS(clock_gettime),

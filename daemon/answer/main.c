@@ -212,6 +212,7 @@ static int serve(const struct store *store, const struct confinement *confinemen
         r = sd_event_loop(event);
         if (r < 0)
                 complain("the event loop", r);
+        clients_ring(clients);
 finish:
         clients_free(clients);
         sd_event_unref(event);
