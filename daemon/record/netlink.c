@@ -545,6 +545,7 @@ static int netlink_start(struct source **ret, const struct source_args *args) {
         if (!s)
                 return -ENOMEM;
         s->args = *args;
+        s->holders.key = HOLDERS_BY_INODE;
         if (s->args.ring_bytes == 0)
                 s->args.ring_bytes = DEFAULT_BUFFER_BYTES;
         if (s->args.ring_bytes > MAX_BUFFER_BYTES)
