@@ -266,6 +266,10 @@ int ask_receive(struct client *c, const struct reply_reader *reader, bool follow
         int r;
 
         r = client_receive(c, follow ? UINT64_MAX : CLIENT_TIMEOUT_USEC, &text);
+        if (r == 0 && follow) {
+                (void) fprintf(stderr, "portctl: portwatchd has ended the connection.\n");
+                return STATUS_FAILURE;
+        }
         if (r <= 0)
                 return connection_failed(r);
         r = reply_read(text, reader, ret, why);

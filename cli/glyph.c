@@ -41,29 +41,45 @@ static size_t ascii_length(const char *s, size_t n) {
         return length;
 }
 
+/* The character that begins the n bytes at s: its bytes, at least one, and its columns. */
+static size_t next_glyph(const char *s, size_t n, size_t *ret_columns) {
+        uint32_t code;
+        size_t bytes;
+        int columns;
+
+        *ret_columns = 1;
+        bytes = glyph_read(s, n, &code);
+        if (bytes == 0)
+                return 1;
+        /* wchar_t holds the code point (__STDC_ISO_10646__). */
+        columns = wcwidth((wchar_t) code);
+        if (columns >= 0)
+                *ret_columns = (size_t) columns;
+        return bytes;
+}
+
 size_t glyph_width(const char *s, size_t n) {
-        size_t width = ascii_length(s, n);
+        size_t at = ascii_length(s, n), width = at;
 
-        s += width;
-        n -= width;
-        while (n > 0) {
-                uint32_t code;
-                size_t bytes = 1;
-                int columns = 1;
+        while (at < n) {
+                size_t columns;
 
-                if ((unsigned char) *s >= 0x80) {
-                        bytes = glyph_read(s, n, &code);
-                        /* wchar_t holds the code point (__STDC_ISO_10646__). */
-                        if (bytes > 0)
-                                columns = wcwidth((wchar_t) code);
-                        else
-                                bytes = 1;
-                        if (columns < 0)
-                                columns = 1;
-                }
-                width += (size_t) columns;
-                s += bytes;
-                n -= bytes;
+                at += next_glyph(s + at, n - at, &columns);
+                width += columns;
         }
         return width;
+}
+
+size_t glyph_fit(const char *s, size_t n, size_t columns) {
+        size_t at = 0;
+
+        while (at < n) {
+                size_t taken, bytes = next_glyph(s + at, n - at, &taken);
+
+                if (taken > columns)
+                        break;
+                columns -= taken;
+                at += bytes;
+        }
+        return at;
 }

@@ -24,3 +24,6 @@ bool glyph_unsafe(uint32_t code);
  * one a character.
  */
 size_t glyph_width(const char *s, size_t n);
+
+/* How many of the n bytes of UTF-8 at s fit into so many columns, in whole characters. */
+size_t glyph_fit(const char *s, size_t n, size_t columns);

@@ -103,7 +103,7 @@ int list_finish(struct list *l, const char *one, const char *many) {
         r = table_print(&l->table);
         if (r < 0)
                 return ask_failed(r);
-        if (out_terminal() && !l->args->no_legend)
+        if (one && out_terminal() && !l->args->no_legend)
                 out_format("%s%zu %s.\n", lines->n > 0 ? "\n" : "", lines->n,
                            lines->n == 1 ? one : many);
         return STATUS_FINE;

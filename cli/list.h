@@ -40,5 +40,8 @@ int list_add(struct list *l, uint64_t key, uint64_t id, const void *item, const 
 /* Prints what there is and forgets it, with more to come. -ECANCELED when nobody reads any more. */
 int list_flush(struct list *l);
 
-/* Puts all in order, prints it and, on a terminal, how many there are. An exit status. */
+/*
+ * Puts all in order, prints it and, on a terminal, how many there are of what one and many name
+ * (NULL: do not say). An exit status.
+ */
 int list_finish(struct list *l, const char *one, const char *many);

@@ -52,7 +52,7 @@ static int help(void) {
                  "about\n150 bytes each, with --json 600; at 8 million or 2 GiB they give up: "
                  "narrow "
                  "them down with\n--since or --port, or use history, which keeps nothing.\n"
-                 "In a pipe, blanks within a cell are written \\x20 and times in ISO 8601.\n\n"
+                 "In a pipe, blanks within a name are written \\x20 and times as in ISO 8601.\n\n"
                  "Exit status: 0 fine, 1 failure, 2 usage, 3 portwatchd cannot be reached, 4 not "
                  "permitted\nor unknown to it.\n");
         return STATUS_FINE;

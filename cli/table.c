@@ -33,9 +33,11 @@ static const char *const tint_codes[] = {
         [TINT_NOTICE] = "\x1b[33m",
         [TINT_ALERT] = "\x1b[31m",
 };
-#define COLOUR_END "\x1b[0m"
-#define COLOUR_MAX 5  /* bytes of any of these */
-#define HEADER_MAX 16 /* bytes of a column's name */
+#define HEADER_CODE "\x1b[4m" /* underlined */
+#define COLOUR_END  "\x1b[0m"
+#define COLOUR_MAX  5  /* bytes of any of these */
+#define HEADER_MAX  16 /* bytes of a column's name */
+#define CUT_MIN     12 /* no column is cut to less */
 
 void table_init(struct table *t, const struct columns *columns, unsigned set, bool legend) {
         *t = (struct table){
@@ -46,9 +48,13 @@ void table_init(struct table *t, const struct columns *columns, unsigned set, bo
                            .machine = !out_terminal() },
                 .legend = legend,
         };
-        if (legend)
-                for (size_t i = 0; i < columns->n; i++)
-                        t->widths[i] = strlen(columns->list[i]->name);
+        for (size_t i = 0; i < columns->n; i++)
+                table_set_column(t, i, columns->list[i]);
+}
+
+void table_set_column(struct table *t, size_t i, const struct column *c) {
+        t->columns.list[i] = c;
+        t->widths[i] = t->legend ? strlen(c->name) : 0;
 }
 
 void table_done(struct table *t) {
@@ -138,7 +144,7 @@ static char *line_room(struct table *t, size_t size) {
 }
 
 static void print_header(struct table *t) {
-        const char *colour = out_colour() ? "\x1b[4m" : "";
+        const char *colour = out_colour() ? HEADER_CODE : "";
         char *p;
 
         if (!t->legend || t->headed)
@@ -195,9 +201,49 @@ void table_flush(struct table *t) {
         lines_clear(&t->lines);
 }
 
+/*
+ * Makes the columns that may be cut narrower, the widest first, until all fit on the terminal or
+ * none can give any more. libsmartcols would cut without a mark that something is missing.
+ */
+static void fit_widths(const struct table *t, size_t fitted[static COLUMNS_MAX]) {
+        size_t total = t->columns.n - 1;
+
+        for (size_t i = 0; i < t->columns.n; i++)
+                total += fitted[i] = t->widths[i];
+        while (total > out_width()) {
+                size_t widest = SIZE_MAX;
+
+                for (size_t i = 0; i < t->columns.n; i++)
+                        if ((t->columns.list[i]->flags & COLUMN_TRUNC) && fitted[i] > CUT_MIN &&
+                            (widest == SIZE_MAX || fitted[i] > fitted[widest]))
+                                widest = i;
+                if (widest == SIZE_MAX)
+                        return;
+                fitted[widest]--;
+                total--;
+        }
+}
+
+/* A cell's text, cut to a width with a mark at the end if it is wider. NULL: no memory. */
+static char *fit_text(const char *text, const struct cell *cell, size_t width) {
+        const char *mark = out_ascii() ? "~" : "\xe2\x80\xa6";
+        size_t n = cell->size, mark_size = strlen(mark);
+        char *copy;
+
+        if (cell->width <= width)
+                return strndup(text, n);
+        n = glyph_fit(text, n, width - 1);
+        copy = malloc(n + mark_size + 1);
+        if (!copy)
+                return NULL;
+        memcpy(copy, text, n);
+        memcpy(copy + n, mark, mark_size + 1);
+        return copy;
+}
+
 /* One row for libsmartcols, which takes the strings over. */
 static int add_smart_line(const struct table *t, struct libscols_table *table,
-                          const struct line *line) {
+                          const struct line *line, const size_t *fitted) {
         struct libscols_line *l = scols_table_new_line(table, NULL);
         enum tint row_tint = (enum tint) line->data[0];
         const char *p = line->data + 1;
@@ -213,7 +259,7 @@ static int add_smart_line(const struct table *t, struct libscols_table *table,
                 char *copy;
 
                 p = next_cell(p, &cell, &text);
-                copy = strndup(text, cell.size);
+                copy = fit_text(text, &cell, fitted[i]);
                 if (!copy)
                         return -ENOMEM;
                 if (scols_line_refer_data(l, i, copy) < 0) {
@@ -228,8 +274,10 @@ static int add_smart_line(const struct table *t, struct libscols_table *table,
 }
 
 static int fill_smart_table(const struct table *t, struct libscols_table *table) {
+        size_t fitted[COLUMNS_MAX];
         int r = 0;
 
+        fit_widths(t, fitted);
         /* The cells have been made safe for a terminal already, and show it in their own way. */
         if (scols_table_enable_noencoding(table, 1) < 0 ||
             scols_table_enable_colors(table, out_colour()) < 0 ||
@@ -239,14 +287,17 @@ static int fill_smart_table(const struct table *t, struct libscols_table *table)
                 return -ENOMEM;
         for (size_t i = 0; i < t->columns.n; i++) {
                 const struct column *c = t->columns.list[i];
-                int flags = (c->flags & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0) |
-                            (c->flags & COLUMN_TRUNC ? SCOLS_FL_TRUNC : 0);
+                int flags = c->flags & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0;
 
-                if (!scols_table_new_column(table, c->name, 0, flags))
+                struct libscols_column *column = scols_table_new_column(table, c->name, 0, flags);
+
+                if (!column ||
+                    (out_colour() &&
+                     scols_cell_set_color(scols_column_get_header(column), HEADER_CODE) < 0))
                         return -ENOMEM;
         }
         for (size_t i = 0; i < t->lines.n && r >= 0; i++)
-                r = add_smart_line(t, table, &t->lines.list[i]);
+                r = add_smart_line(t, table, &t->lines.list[i], fitted);
         return r;
 }
 
@@ -261,8 +312,11 @@ static int print_smart(struct table *t) {
         r = fill_smart_table(t, table);
         if (r >= 0)
                 r = scols_print_table_to_string(table, &text);
-        if (r >= 0 && text)
+        if (r >= 0 && text) {
                 out_text(text);
+                /* It leaves out the last one. */
+                out_text("\n");
+        }
         free(text);
         scols_unref_table(table);
         return r;

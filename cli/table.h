@@ -28,6 +28,9 @@ void table_init(struct table *t, const struct columns *columns, unsigned set, bo
 /* Frees all; accepts NULL. */
 void table_done(struct table *t);
 
+/* Puts another column, which must last as long as the table, in the place of number i. */
+void table_set_column(struct table *t, size_t i, const struct column *c);
+
 /* Adds a row (a struct count in SET_COUNTS), with its place in the order. As lines_add(). */
 int table_add(struct table *t, uint64_t key, uint64_t id, const void *item);
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
+#include <string.h>
+
 #include "cli/list.h"
 #include "cli/verbs.h"
 
@@ -10,6 +13,25 @@ static int take_count(const struct count *count, void *userdata) {
         struct list *l = userdata;
 
         return list_add(l, l->shown, 0, count, count->text, count->text_size, count->rewrite);
+}
+
+/* What is counted heads the first column: SERVICE, PEER and so on. */
+static void name_key(struct list *l, const char *by) {
+        static struct column key;
+        static char name[16];
+
+        for (size_t i = 0; i < l->table.columns.n; i++) {
+                const struct column *c = l->table.columns.list[i];
+                size_t n;
+
+                if (strcmp(c->name, "KEY") != 0)
+                        continue;
+                for (n = 0; by[n] && n + 1 < sizeof(name); n++)
+                        name[n] = (char) toupper((unsigned char) by[n]);
+                key = *c;
+                key.name = name;
+                table_set_column(&l->table, i, &key);
+        }
 }
 
 int verb_counts(const struct args *args) {
@@ -25,10 +47,12 @@ int verb_counts(const struct args *args) {
         status = ask_connect(&client, args);
         if (status == STATUS_FINE)
                 status = list_init(&l, args, SET_COUNTS, COUNTS_COLUMNS, true, true);
-        if (status == STATUS_FINE)
+        if (status == STATUS_FINE) {
+                name_key(&l, ask.by);
                 status = ask_all(client, args, "Counts", &ask, &reader, &reply);
+        }
         if (status == STATUS_FINE)
-                status = list_finish(&l, "line", "lines");
+                status = list_finish(&l, NULL, NULL);
         list_done(&l);
         client_close(client);
         return status;

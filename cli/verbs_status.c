@@ -29,7 +29,7 @@ static void put_label(struct buf *b, const char *label) {
         for (; n < 12; n++)
                 buf_char(b, ' ');
         buf_text(b, label);
-        buf_text(b, ": ");
+        buf_text(b, *label ? ": " : "  ");
 }
 
 static void put_since(struct buf *b, const struct style *style, int64_t usec) {
