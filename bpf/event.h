@@ -49,7 +49,7 @@ struct event {
         __u64 bytes_received;
         union {
                 __u64 bytes_sent;
-                __u64 count; /* EVENT_LOST */
+                __u64 count; /* EVENT_LOST: events; EVENT_REFUSED: attempts */
         };
         __u8 local[16]; /* as the socket has them: IPv4 in the first four bytes, or IPv6 */
         __u8 remote[16];
@@ -68,7 +68,7 @@ struct event {
         __u8 flags;
         __u16 error;                /* sk_err, positive errno */
         char name[EVENT_NAME_SIZE]; /* of the group leader */
-        __u32 inode; /* EVENT_FOUND: of the socket, as in /proc/PID/fd; 0: none */
+        __u32 inode;                /* EVENT_FOUND: of the socket, as in /proc/PID/fd; 0: none */
         __u32 reserved;
 };
 
@@ -81,6 +81,31 @@ struct event_process {
         __u32 n_components;
         __u32 truncated;
         char path[EVENT_PATH_SIZE];
+};
+
+/*
+ * Refused attempts of one source are told one by one up to a limit in each window, and those of all
+ * sources together up to another one; the rest is counted, so that a scan or a flood cannot push
+ * out what else is recorded.
+ */
+#define REFUSED_WINDOW_NS  1000000000ULL
+#define REFUSED_PER_SOURCE 64
+#define REFUSED_PER_WINDOW 1024
+
+struct refused_source {
+        __u32 netns;
+        __u32 family;
+        __u8 address[16];
+};
+
+struct refused_count {
+        __u64 window_ns; /* when the window began, CLOCK_BOOTTIME */
+        __u64 told;      /* in this window */
+        __u64 untold;    /* since the last time that they were collected */
+        __u64 first_ns;  /* of the untold ones */
+        __u32 transport; /* IPPROTO_TCP or IPPROTO_UDP, of the last one */
+        __u32 reserved;
+        __u8 local[16]; /* where the last one went */
 };
 
 struct event_cgroup {

@@ -85,6 +85,19 @@ struct tcp_sock {
         __u64 bytes_retrans;
 };
 
+struct net_device {
+        possible_net_t nd_net;
+        int ifindex;
+};
+
+struct sk_buff {
+        struct net_device *dev;
+        __u16 protocol;
+        __u16 network_header;
+        __u16 transport_header;
+        unsigned char *head;
+};
+
 struct nsproxy {
         struct net *net_ns;
 };
@@ -175,6 +188,10 @@ struct task_struct {
         __u64 start_boottime;
         __u64 self_exec_id;
         char comm[16];
+};
+
+enum skb_drop_reason {
+        SKB_DROP_REASON_NO_SOCKET = 3, /* as above */
 };
 
 enum sock_flags {

@@ -96,6 +96,7 @@ struct record {
         uint64_t opened_usec;
         union {
                 uint64_t bytes_received;  /* connections */
+                uint64_t attempts;        /* RECORD_REFUSE: how many this record stands for */
                 uint64_t first_seen_usec; /* listeners */
                 uint64_t lost;            /* RECORD_LOST */
         };

@@ -136,7 +136,7 @@ static void add_past(const struct counts *n, struct tally_row *row, const struct
                 row->outbound++;
                 break;
         case RECORD_REFUSE:
-                row->refused++;
+                row->refused += r->attempts;
                 break;
         default:
                 break;

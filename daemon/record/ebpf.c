@@ -3,11 +3,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,7 +29,10 @@
  */
 #define DRAIN_USEC 10000U
 /* After a loss: not more often than this, and once more when it is over. */
-#define RESYNC_USEC  1000000U
+#define RESYNC_USEC 1000000U
+/* How long counted attempts of a source wait for their summary. */
+#define REFUSED_USEC 1000000U
+
 #define READ_AT_ONCE 256U /* events of the iterator */
 
 /* include/linux/proc_ns.h: the inode of the initial pid namespace, PROC_PID_INIT_INO. */
@@ -43,6 +48,8 @@ struct source {
         sd_event_source *wakeup;
         sd_event_source *drain_timer;
         sd_event_source *resync_timer;
+        sd_event_source *refused_timer;
+        bool refused; /* an attempt was told since the last collection */
         uint64_t lost_before;
         uint64_t last_resync_usec;
         char limits[512];
@@ -122,10 +129,17 @@ static int ebpf_probe(char ret_why[static 256]) {
 /* ---- Draining ---- */
 
 static int on_ring_event(void *context, void *data, size_t size) {
+        const struct event *ev = data;
         struct source *s = context;
 
-        if (size >= sizeof(struct event))
-                s->args.emit(data, size, s->args.userdata);
+        if (size < sizeof(*ev))
+                return 0;
+        if (ev->type == EVENT_REFUSED && !s->refused) {
+                s->refused = true;
+                sd_event_source_set_time_relative(s->refused_timer, REFUSED_USEC);
+                sd_event_source_set_enabled(s->refused_timer, SD_EVENT_ONESHOT);
+        }
+        s->args.emit(ev, size, s->args.userdata);
         return 0;
 }
 
@@ -137,6 +151,51 @@ static int on_resync_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         (void) es;
         (void) usec;
         take_snapshot(s);
+        s->args.batch_done(s->args.userdata);
+        return 0;
+}
+
+static void emit_untold(struct source *s, const struct refused_source *from,
+                        const struct refused_count *c) {
+        struct event ev = {
+                .type = EVENT_REFUSED,
+                .time_ns = now_ns(CLOCK_BOOTTIME),
+                .count = c->untold,
+                .netns = from->netns,
+                .family = (__u8) from->family,
+                .transport = (__u8) c->transport,
+        };
+
+        memcpy(ev.local, c->local, sizeof(ev.local));
+        memcpy(ev.remote, from->address, sizeof(ev.remote));
+        s->args.emit(&ev, sizeof(ev), s->args.userdata);
+}
+
+/*
+ * One summary for each source whose attempts were counted and not told, and one for what no source
+ * could be remembered for. Goes on as long as there is something.
+ */
+static int on_refused_timer(sd_event_source *es, uint64_t usec, void *userdata) {
+        struct source *s = userdata;
+        struct refused_count rest = { .transport = IPPROTO_TCP };
+        struct refused_source key, next, nobody = { .family = AF_INET };
+        int fd = bpf_map__fd(s->skeleton->maps.refused);
+        bool more = bpf_map_get_next_key(fd, NULL, &next) == 0;
+
+        (void) es;
+        (void) usec;
+        s->refused = false;
+        while (more) {
+                struct refused_count c;
+
+                key = next;
+                more = bpf_map_get_next_key(fd, &key, &next) == 0;
+                if (bpf_map_lookup_and_delete_elem(fd, &key, &c) == 0 && c.untold > 0)
+                        emit_untold(s, &key, &c);
+        }
+        rest.untold = __atomic_exchange_n(&s->skeleton->bss->refused_untold, 0, __ATOMIC_RELAXED);
+        if (rest.untold > 0)
+                emit_untold(s, &nobody, &rest);
         s->args.batch_done(s->args.userdata);
         return 0;
 }
@@ -345,9 +404,14 @@ static int attach(struct source *s) {
         skeleton->links.cgroup_made = bpf_program__attach(skeleton->progs.cgroup_made);
         if (!skeleton->links.cgroup_made)
                 return -errno;
+        /* Kernels before 5.17 do not tell why a packet was dropped. */
+        skeleton->links.packet_dropped = bpf_program__attach(skeleton->progs.packet_dropped);
+        if (!skeleton->links.packet_dropped)
+                snprintf(s->limits, sizeof(s->limits), "Refused attempts are not seen (%s). ",
+                         strerror(errno));
         r = attach_cgroup_programs(s);
         if (r < 0)
-                snprintf(s->limits, sizeof(s->limits),
+                snprintf(s->limits + strlen(s->limits), sizeof(s->limits) - strlen(s->limits),
                          "UDP is seen in snapshots only: no program could be attached to the "
                          "control groups (%s). ",
                          strerror(-r));
@@ -360,6 +424,7 @@ static struct source *ebpf_stop(struct source *s) {
         sd_event_source_disable_unref(s->wakeup);
         sd_event_source_disable_unref(s->drain_timer);
         sd_event_source_disable_unref(s->resync_timer);
+        sd_event_source_disable_unref(s->refused_timer);
         for (unsigned i = 0; i < s->n_links; i++)
                 bpf_link__destroy(s->links[i]);
         ring_buffer__free(s->ring);
@@ -369,21 +434,23 @@ static struct source *ebpf_stop(struct source *s) {
         return NULL;
 }
 
+static int add_timer(struct source *s, sd_event_source **ret, sd_event_time_handler_t handler) {
+        int r = sd_event_add_time(s->args.event, ret, CLOCK_MONOTONIC, 0, 1000, handler, s);
+
+        return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
 static int add_to_loop(struct source *s) {
         int r;
 
         r = sd_event_add_io(s->args.event, &s->wakeup, ring_buffer__epoll_fd(s->ring), EPOLLIN,
                             on_wakeup, s);
         if (r >= 0)
-                r = sd_event_add_time(s->args.event, &s->drain_timer, CLOCK_MONOTONIC, 0, 1000,
-                                      on_drain_timer, s);
+                r = add_timer(s, &s->drain_timer, on_drain_timer);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->drain_timer, SD_EVENT_OFF);
+                r = add_timer(s, &s->resync_timer, on_resync_timer);
         if (r >= 0)
-                r = sd_event_add_time(s->args.event, &s->resync_timer, CLOCK_MONOTONIC, 0, 1000,
-                                      on_resync_timer, s);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->resync_timer, SD_EVENT_OFF);
+                r = add_timer(s, &s->refused_timer, on_refused_timer);
         return r;
 }
 

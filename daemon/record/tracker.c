@@ -694,6 +694,18 @@ static void handle_destroyed(struct tracker *t, const struct event *ev) {
         owner_unref(t, r.owner);
 }
 
+/* Attempts to reach a port where nobody listens; ports are 0 where the record stands for several.
+ */
+static void handle_refused(struct tracker *t, const struct event *ev) {
+        struct record r;
+
+        record_begin(t, &r, ev, RECORD_REFUSE);
+        r.direction = DIRECTION_INBOUND;
+        r.outcome = OUTCOME_REFUSED;
+        r.attempts = ev->count;
+        append(t, &r);
+}
+
 static void handle_lost(struct tracker *t, const struct event *ev) {
         struct record r = {
                 .time_usec = usec_of(t, ev),
@@ -730,6 +742,9 @@ void tracker_handle(struct tracker *t, const struct event *ev) {
                 break;
         case EVENT_DESTROYED:
                 handle_destroyed(t, ev);
+                break;
+        case EVENT_REFUSED:
+                handle_refused(t, ev);
                 break;
         case EVENT_LOST:
                 handle_lost(t, ev);
