@@ -55,7 +55,7 @@ static int end_message(struct frame *f, size_t end, char with, const char **ret,
                 return -EMSGSIZE;
         f->start = f->scanned = end + 1;
         f->depth = 0;
-        f->begun = f->in_string = f->escaped = f->unbalanced = false;
+        f->begun = f->in_string = f->escaped = f->unbalanced = f->nul_ahead = false;
         f->after_newline = with == '\n';
         *ret = f->data + start;
         *ret_size = end - start;
@@ -63,20 +63,41 @@ static int end_message(struct frame *f, size_t end, char with, const char **ret,
         return 1;
 }
 
-static bool newline_ends(const struct frame *f, size_t at) {
-        size_t left = f->size - at - 1;
+/* What a newline at scanned is. */
+enum newline {
+        NEWLINE_ENDS,      /* the end of the message */
+        NEWLINE_IS_SPACE,  /* white space within it, or before the NUL that ends it */
+        NEWLINE_UNDECIDED, /* that NUL may be still to come */
+};
 
-        if (f->in_string)
+static bool is_space(char c) {
+        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static enum newline newline_at(struct frame *f, bool drained) {
+        const char *at = f->data + f->scanned + 1, *end = f->data + f->size;
+
+        if (!f->begun || f->nul_ahead || (f->depth > 0 && !f->unbalanced && !f->in_string))
+                return NEWLINE_IS_SPACE;
+        if (f->in_string) {
                 /*
                  * A quote was forgotten: JSON has no raw newlines in strings. The line is all there
                  * will be, unless this is a NUL-terminated message that is as wrong.
                  */
-                return !memchr(f->data + at + 1, 0, left);
-        /* Directly before a NUL it is white space. */
-        return (f->depth == 0 || f->unbalanced) && !(left > 0 && f->data[at + 1] == 0);
+                f->nul_ahead = memchr(at, 0, (size_t) (end - at));
+                return f->nul_ahead ? NEWLINE_IS_SPACE : NEWLINE_ENDS;
+        }
+        while (at < end && is_space(*at))
+                at++;
+        if (at < end) {
+                f->nul_ahead = *at == 0;
+                return f->nul_ahead ? NEWLINE_IS_SPACE : NEWLINE_ENDS;
+        }
+        /* A frame that is full gets no more, whatever is still to be received. */
+        return drained || (f->start == 0 && f->size == ROOM_MAX) ? NEWLINE_ENDS : NEWLINE_UNDECIDED;
 }
 
-/* Quotes and brackets; white space before a message is no part of it. */
+/* Quotes and brackets. */
 static void take_byte(struct frame *f, char c) {
         if (f->in_string) {
                 if (f->escaped)
@@ -87,14 +108,9 @@ static void take_byte(struct frame *f, char c) {
                         f->in_string = false;
                 return;
         }
-        switch (c) {
-        case ' ':
-        case '\t':
-        case '\r':
-        case '\n':
-                if (!f->begun)
-                        f->start = f->scanned + 1;
+        if (is_space(c))
                 return;
+        switch (c) {
         case '"':
                 f->in_string = true;
                 break;
@@ -115,11 +131,6 @@ static void take_byte(struct frame *f, char c) {
         f->begun = true;
 }
 
-/* Is a byte still to come that could be the NUL to the newline that was received last? */
-static bool must_wait(const struct frame *f, bool drained) {
-        return !drained && f->scanned + 1 == f->size && (f->start > 0 || f->size < ROOM_MAX);
-}
-
 int frame_next(struct frame *f, bool drained, const char **ret, size_t *ret_size, char *ret_end) {
         for (; f->scanned < f->size; f->scanned++) {
                 char c = f->data[f->scanned];
@@ -132,10 +143,14 @@ int frame_next(struct frame *f, bool drained, const char **ret, size_t *ret_size
                         f->after_newline = false;
                         continue;
                 }
-                if (c == '\n' && f->begun && must_wait(f, drained))
-                        return 0;
-                if (c == '\n' && f->begun && newline_ends(f, f->scanned))
-                        return end_message(f, f->scanned, '\n', ret, ret_size, ret_end);
+                if (c == '\n') {
+                        enum newline newline = newline_at(f, drained);
+
+                        if (newline == NEWLINE_UNDECIDED)
+                                return 0;
+                        if (newline == NEWLINE_ENDS)
+                                return end_message(f, f->scanned, '\n', ret, ret_size, ret_end);
+                }
                 take_byte(f, c);
         }
         return f->size - f->start > FRAME_MAX_BYTES ? -EMSGSIZE : 0;

@@ -26,6 +26,7 @@ struct frame {
         bool in_string;
         bool escaped;
         bool unbalanced;    /* more was closed than had been opened */
+        bool nul_ahead;     /* the NUL that ends it has been seen */
         bool after_newline; /* a NUL that comes next belongs to the message before */
 };
 
@@ -45,13 +46,14 @@ void frame_received(struct frame *f, size_t size);
  * The next whole message, without what ended it ('\0' or '\n', in *ret_end): 1; 0: more bytes are
  * needed; -EMSGSIZE: it is longer than FRAME_MAX_BYTES and there is no way to go on. drained: all
  * that was there has been received; before that a newline at the very end decides nothing, because
- * one before a NUL is white space. The slice is good until the next frame_space() or frame_done().
+ * those before a NUL are white space. The slice is good until the next frame_space() or
+ * frame_done().
  */
 int frame_next(struct frame *f, bool drained, const char **ret, size_t *ret_size, char *ret_end);
 
 /* Has a message begun that has not ended? */
 static inline bool frame_is_partial(const struct frame *f) {
-        return f->start < f->size;
+        return f->begun || f->scanned < f->size;
 }
 
 /* Is there room for another byte, were the messages that are there taken? */

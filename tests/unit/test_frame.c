@@ -67,7 +67,7 @@ static void test_nul(void **state) {
         check(BYTES("{}"), "");
         check(BYTES("\0"), "|0;");
         check(BYTES("\0\0{}\0"), "|0;|0;{}|0;");
-        check(BYTES("  \t\r\n{}\0"), "{}|0;");
+        check(BYTES("  \t\r\n{}\0"), "  \t\r\n{}|0;");
         check(BYTES("{} {}\0"), "{} {}|0;");
         check(BYTES("[\n}}\0"), "[\n}}|0;");
 }
@@ -90,7 +90,7 @@ static void test_newline(void **state) {
         (void) state;
         check(BYTES("{}\n"), "{}|n;");
         check(BYTES("{}\r\n"), "{}\r|n;");
-        check(BYTES("\n\n {}\n\n{}\n"), "{}|n;{}|n;");
+        check(BYTES("\n\n {}\n\n{}\n"), "\n\n {}|n;\n{}|n;");
         check(BYTES("{\n\"a\":[\n1\n]\n}\n"), "{\n\"a\":[\n1\n]\n}|n;");
         check(BYTES("{\"a\":\"}\\\"{\"}\n"), "{\"a\":\"}\\\"{\"}|n;");
         check(BYTES("{\"a\":\"\\\\\"}\n"), "{\"a\":\"\\\\\"}|n;");
@@ -111,6 +111,7 @@ static void test_newline_before_nul(void **state) {
         (void) state;
         check(BYTES("{}\n\0"), "{}\n|0;");
         check(BYTES("{}\n\0{}\n\0"), "{}\n|0;{}\n|0;");
+        check(BYTES("{}\r\n \n\n\0{}\0"), "{}\r\n \n\n|0;{}|0;");
 
         assert_int_equal(frame_space(&f, &to, &room), 0);
         memcpy(to, "{}\n", 3);
@@ -129,6 +130,7 @@ static void test_newline_before_nul(void **state) {
         assert_int_equal(size, 2);
         assert_int_equal(frame_next(&f, true, &text, &size, &end), 1);
         assert_int_equal(size, 0);
+        assert_false(frame_is_partial(&f));
         frame_done(&f);
         frame_done(NULL);
 }
@@ -171,6 +173,29 @@ static void test_limit(void **state) {
         }
 }
 
+/* White space without end is not taken without end. */
+static void test_nothing_but_space(void **state) {
+        struct frame f = {};
+        size_t room, size, sent = 0;
+        const char *text;
+        char *to, end;
+        int r = 0;
+
+        (void) state;
+        while (r == 0) {
+                assert_true(sent <= FRAME_MAX_BYTES);
+                assert_int_equal(frame_space(&f, &to, &room), 0);
+                assert_true(room > 0);
+                memset(to, sent % 2 ? ' ' : '\n', room);
+                frame_received(&f, room);
+                sent += room;
+                r = frame_next(&f, true, &text, &size, &end);
+                assert_int_equal(r, sent > FRAME_MAX_BYTES ? -EMSGSIZE : 0);
+                assert_false(frame_is_partial(&f));
+        }
+        frame_done(&f);
+}
+
 /* Requests that wait their turn fill the room, then there is none, and then there is again. */
 static void test_full_of_requests(void **state) {
         struct frame f = {};
@@ -190,6 +215,7 @@ static void test_full_of_requests(void **state) {
         assert_int_equal(sent, FRAME_MAX_BYTES + 1);
         while (frame_next(&f, true, &text, &size, &end) == 1) {
                 assert_memory_equal(text, "{}", 2);
+                assert_int_equal(size, 2);
                 seen++;
         }
         assert_int_equal(seen, sent / 3);
@@ -205,6 +231,7 @@ int main(void) {
                 cmocka_unit_test(test_newline_in_string),
                 cmocka_unit_test(test_newline_before_nul),
                 cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_nothing_but_space),
                 cmocka_unit_test(test_full_of_requests),
         };
 
