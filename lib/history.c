@@ -454,7 +454,7 @@ static uint32_t entry_store(struct segment *s, const struct entry *head,
                 memcpy(p, text[i], sizes[i]);
                 p += sizes[i];
         }
-        e->checksum = entry_checksum(e);
+        e->checksum = entry_checksum(e, s->first_seq);
         atomic_store_explicit(&s->entries, offset, memory_order_relaxed);
         return (uint32_t) offset;
 }

@@ -32,7 +32,7 @@ enum entry_type {
 
 /* Followed by the strings without their NULs, in the order of the lengths; padded to 8 bytes. */
 struct entry {
-        uint32_t checksum; /* of what follows, up to size */
+        uint32_t checksum; /* of what follows, up to size, and of the segment's first_seq */
         uint16_t type;
         uint16_t size; /* of the entry, padding included */
         uint64_t start_ns;
@@ -55,9 +55,14 @@ static inline uint32_t segment_checksum(const struct segment *s) {
         return record_checksum(s, offsetof(struct segment, generation));
 }
 
-static inline uint32_t entry_checksum(const struct entry *e) {
+/*
+ * Bound to the segment by its first sequence number: after a power loss an entry of an earlier lap
+ * may lie just where a record names one, whole, and somebody else's.
+ */
+static inline uint32_t entry_checksum(const struct entry *e, uint64_t first_seq) {
         return record_checksum((const uint8_t *) e + sizeof(e->checksum),
-                               e->size - sizeof(e->checksum));
+                               e->size - sizeof(e->checksum)) ^
+               record_checksum(&first_seq, sizeof(first_seq));
 }
 
 /*

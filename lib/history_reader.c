@@ -180,20 +180,21 @@ static bool cursor_unchanged(const struct history_cursor *c) {
 }
 
 /* Copies an entry's strings; leaves them empty when it is not whole. */
-static const uint8_t *entry_at(const struct segment *s, uint32_t offset, unsigned type,
-                               uint8_t buffer[static 1024]) {
+static const uint8_t *entry_at(const struct segment *s, uint64_t first_seq, uint32_t offset,
+                               unsigned type, uint8_t buffer[static 1024]) {
         const struct entry *e;
         uint16_t size;
 
         if (offset % 8 != 0 || offset < sizeof(*s) || offset > HISTORY_SEGMENT_SIZE - sizeof(*e))
                 return NULL;
         e = (const struct entry *) ((const uint8_t *) s + offset);
-        size = e->size;
+        /* Read once: it may change between the check and the copy. */
+        size = *(const volatile uint16_t *) &e->size;
         if (size < sizeof(*e) || size > 1024 || size > HISTORY_SEGMENT_SIZE - offset)
                 return NULL;
         memcpy(buffer, e, size);
         e = (const struct entry *) buffer;
-        if (e->size != size || e->type != type || e->checksum != entry_checksum(e) ||
+        if (e->size != size || e->type != type || e->checksum != entry_checksum(e, first_seq) ||
             sizeof(*e) + e->name_size + e->executable_size + e->unit_size + e->container_size >
                     size)
                 return NULL;
@@ -208,10 +209,11 @@ static void copy_text(char *to, size_t to_size, const uint8_t **from, uint16_t s
         *from += size;
 }
 
-static void read_owner(const struct segment *s, uint32_t offset, struct owner *ret) {
+static void read_owner(const struct segment *s, uint64_t first_seq, uint32_t offset,
+                       struct owner *ret) {
         _Alignas(8) uint8_t buffer[1024];
         const struct entry *e = (const struct entry *) buffer;
-        const uint8_t *text = entry_at(s, offset, ENTRY_OWNER, buffer);
+        const uint8_t *text = entry_at(s, first_seq, offset, ENTRY_OWNER, buffer);
 
         *ret = (struct owner){ .uid = UID_UNKNOWN };
         if (!text)
@@ -225,9 +227,10 @@ static void read_owner(const struct segment *s, uint32_t offset, struct owner *r
         copy_text(ret->container, sizeof(ret->container), &text, e->container_size);
 }
 
-static void read_rule(const struct segment *s, uint32_t offset, char ret[static 256]) {
+static void read_rule(const struct segment *s, uint64_t first_seq, uint32_t offset,
+                      char ret[static 256]) {
         _Alignas(8) uint8_t buffer[1024];
-        const uint8_t *text = entry_at(s, offset, ENTRY_RULE, buffer);
+        const uint8_t *text = entry_at(s, first_seq, offset, ENTRY_RULE, buffer);
 
         ret[0] = 0;
         if (text)
@@ -248,11 +251,11 @@ cursor_read(const struct history_cursor *c, history_peek_fn peek, void *userdata
                 return cursor_unchanged(c) ? READ_SKIP : READ_RECYCLED;
         copy = *r;
         if (copy.owner != OWNER_NONE)
-                read_owner(s, copy.owner, ret_owner);
+                read_owner(s, c->first_seq, copy.owner, ret_owner);
         else
                 *ret_owner = (struct owner){ .uid = UID_UNKNOWN };
         if (copy.rule != 0)
-                read_rule(s, copy.rule, ret_rule);
+                read_rule(s, c->first_seq, copy.rule, ret_rule);
         else
                 ret_rule[0] = 0;
         if (!cursor_unchanged(c))
@@ -267,7 +270,7 @@ cursor_read(const struct history_cursor *c, history_peek_fn peek, void *userdata
 }
 
 static bool cursor_inside(const struct history_cursor *c) {
-        return c->generation != 0 && c->next >= c->first_seq && c->next - c->first_seq < c->count;
+        return c->next >= c->first_seq && c->next - c->first_seq < c->count;
 }
 
 int history_next(struct history_cursor *c, history_peek_fn peek, void *userdata, uint64_t *budget,
@@ -288,7 +291,7 @@ int history_next(struct history_cursor *c, history_peek_fn peek, void *userdata,
 
                 outcome = cursor_read(c, peek, userdata, ret, ret_owner, ret_rule);
                 if (outcome == READ_RECYCLED) {
-                        c->generation = 0;
+                        c->count = 0;
                         continue;
                 }
                 if (outcome == READ_DAMAGED)
