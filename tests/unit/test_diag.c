@@ -390,21 +390,24 @@ static void test_reset(void **state) {
         needs_namespace(state);
         listen_begin(&l, 1 << 20);
         listener = listener_make(AF_INET, "127.0.0.1", 0);
-        for (unsigned round = 0; round < 2; round++) {
+        for (unsigned round = 0; round < 4; round++) {
                 struct pair p = pair_make(listener);
-                uint64_t client = cookie_of(p.client), server = cookie_of(p.server);
-                uint16_t port = local_port(p.client);
+                bool data = round & 1, by_client = round & 2;
+                int first = by_client ? p.client : p.server;
+                int second = by_client ? p.server : p.client;
+                uint64_t first_cookie = cookie_of(first), second_cookie = cookie_of(second);
+                uint16_t port = local_port(first);
                 const struct event *ev;
 
-                if (round == 1)
-                        send_bytes(p.client, p.server, 100);
-                reset_on_close(p.client);
-                close(p.client);
-                close(p.server);
+                if (data)
+                        send_bytes(first, second, 100);
+                reset_on_close(first);
+                close(first);
+                close(second);
 
-                assert_end(gone(&l, server), ESTABLISHED, ECONNRESET, round * 100, 0);
+                assert_end(gone(&l, second_cookie), ESTABLISHED, ECONNRESET, data ? 100 : 0, 0);
                 /* Whoever resets forgets the other port. */
-                ev = gone(&l, client);
+                ev = gone(&l, first_cookie);
                 assert_int_equal(ev->old_state, ESTABLISHED);
                 assert_int_equal(ev->error, ECONNRESET);
                 assert_int_equal(ev->local_port, port);
@@ -520,6 +523,7 @@ static void test_overrun(void **state) {
                 close(socket_make(AF_INET, SOCK_STREAM));
         wait_for(l.n + l.lost >= SOCKETS + 10, listen_read(&l, count, &l));
         assert_int_equal(l.n + l.lost, SOCKETS + 10);
+        assert_int_equal(l.lost, drops_so_far(l.fd));
         listen_end(&l);
 }
 
