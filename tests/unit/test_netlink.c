@@ -2,6 +2,7 @@
 #include "tests/unit/sockets.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <systemd/sd-event.h>
 
 #include "daemon/record/netns.h"
@@ -258,6 +259,7 @@ static void test_every_connection(void **state) {
         pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
                 make_connections(listener);
                 _exit(0);
         }
@@ -307,6 +309,7 @@ static pid_t stranger(uint32_t *ret_netns, uint64_t *ret_cookie) {
                 uint64_t cookie;
                 int fd;
 
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
                 child_require(unshare(CLONE_NEWNET) == 0);
                 fd = socket(AF_INET, SOCK_STREAM, 0);
                 child_require(bind(fd, (struct sockaddr *) &any, sizeof(any)) == 0);
