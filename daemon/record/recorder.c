@@ -362,7 +362,9 @@ static int open_socket(struct recorder *r) {
                 if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0)
                         return -ENOTSOCK;
                 r->listen_fd = SD_LISTEN_FDS_START;
-                return 0;
+                /* systemd's sockets are not, unless a unit says NonBlocking=. */
+                n = fcntl(r->listen_fd, F_GETFL);
+                return n < 0 || fcntl(r->listen_fd, F_SETFL, n | O_NONBLOCK) < 0 ? -errno : 0;
         }
         if ((size_t) snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s",
                               r->options->runtime, SOCKET_NAME) >= sizeof(address.sun_path))
@@ -666,7 +668,7 @@ static void stop(struct recorder *r, bool started) {
 
 int recorder_run(const struct recorder_options *options, struct config *config) {
         struct recorder *r = calloc(1, sizeof(*r));
-        char message[128];
+        char message[128], field[64];
         int k;
 
         if (!r)
@@ -684,7 +686,8 @@ int recorder_run(const struct recorder_options *options, struct config *config) 
                 return k;
         }
         snprintf(message, sizeof(message), "Recording with the source %s.", r->ops->name);
-        log_event(LOG_INFO, MESSAGE_STARTED, message, NULL);
+        snprintf(field, sizeof(field), "SOURCE=%s", r->ops->name);
+        log_event(LOG_INFO, MESSAGE_STARTED, message, field, NULL);
         tell_status(r);
         (void) sd_notify(0, "READY=1");
 
