@@ -83,10 +83,16 @@ def test_a_connection(shared, situations, wishes, family, address, first):
     assert accepted["remote"]["port"] == client["local"]["port"]
 
 
-def test_a_short_connection(shared, situations):
-    """Opened and closed at once: on netlink no dump sees it."""
+@pytest.mark.parametrize("listener", ["known", "new"])
+def test_a_short_connection(shared, situations, listener):
+    """Opened and closed at once: on netlink no dump sees it.
+
+    Nor its listener, if that one is new as well: still it must not be taken for outbound.
+    """
     s = situations(shared, "pair", bytes_to_server=5, bytes_to_client=7)
     port = s.port
+    if listener == "known":
+        shared.wait_event("listen", port)
     s.finish()
     wait_until(lambda: len(of_port(shared, port)) >= 4)
     shared.settle()
@@ -104,6 +110,10 @@ def test_a_short_connection(shared, situations):
 def test_reset(shared, situations, source, first):
     s = situations(shared, "pair", reset=True, first=first)
     port = s.port
+    s.next()
+    if source == "netlink":
+        # A reset wipes the tuple: what no dump has shown before is not known afterwards.
+        wait_until(lambda: len(shared.connections(ports=[port])) == 2)
     s.finish()
     wait_until(lambda: len(of_port(shared, port, "close")) == 2)
     shared.settle()
@@ -219,6 +229,8 @@ def test_simultaneous_open(shared, situations, source):
 def test_reset_before_it_was_accepted(shared, situations, source):
     s = situations(shared, "reset-in-queue")
     port = s.port
+    if source == "netlink":
+        wait_until(lambda: len(shared.connections(ports=[port])) == 2)
     s.next()
     wait_until(lambda: len(of_port(shared, port, "close")) == 2)
     if source == "ebpf":
@@ -265,6 +277,7 @@ def test_fast_open(shared, situations):
     shared.namespace.sysctl("net.ipv4.tcp_fastopen", 3)
     s = situations(shared, "fast-open")
     port = s.port
+    shared.wait_event("listen", port)
     s.finish()
     wait_until(lambda: len(of_port(shared, port, "close")) == 4)
     shared.settle()
@@ -277,19 +290,15 @@ def test_fast_open(shared, situations):
         assert (c["bytes_received"], c["bytes_sent"]) == ((10, 0) if c["direction"] == "inbound" else (0, 10))
 
 
-def test_udp_with_a_peer(daemon, situations):
+def test_udp_with_a_peer(daemon, situations, source):
     daemon.namespace.sysctl("net.ipv4.ip_local_port_range", "32768 60999")
     s = situations(daemon, "udp-connected", port=5000)
     client = s["client"]
 
-    def found():
-        got = daemon.connections(ports=[5000], transport="udp")
-        # On ebpf a look at the sockets tells the local port, not the call.
-        return got if got and got[0]["local"]["port"] else None
-
-    (c,) = wait_until(found, "the UDP connection with its port")
+    (c,) = wait_until(lambda: daemon.connections(ports=[5000], transport="udp"))
     assert c["direction"] == "outbound" and c["remote"] == {"address": "127.0.0.1", "port": 5000}
-    assert c["local"] == client["local"]
+    # On ebpf no hook tells the port that the kernel chooses in connect(): 0 is unknown.
+    assert c["local"] == client["local"] or (source == "ebpf" and c["local"]["port"] == 0)
     assert [l["local"]["port"] for l in daemon.listeners(transport="udp")] == [5000]
     s.next()
     e = daemon.wait_event("close", 5000)
@@ -323,7 +332,7 @@ def test_udp_bound_then_given_a_peer(daemon, situations):
     daemon.wait_event("close", 5000)
 
 
-def test_connections_that_were_there_before(make_daemon, situations, namespace):
+def test_connections_that_were_there_before(make_daemon, situations, namespace, source):
     """Found at the start: with whoever can be found behind them."""
     s = situations(namespace, "pair", bytes_to_server=11)
     s.next()
@@ -332,11 +341,12 @@ def test_connections_that_were_there_before(make_daemon, situations, namespace):
     assert set(found) == {"inbound", "outbound"}
     assert mirrored(found["inbound"], found["outbound"])
     assert [l["local"]["port"] for l in d.listeners()] == [s.port]
-    wait_until(
-        lambda: {c["owner"]["pid"] for c in d.connections(ports=[s.port])}
-        == {s["client"]["pid"], s["accepted"]["pid"]},
-        "their owners",
-    )
+    if source == "ebpf":
+        wait_until(
+            lambda: {c["owner"]["pid"] for c in d.connections(ports=[s.port])}
+            == {s["client"]["pid"], s["accepted"]["pid"]},
+            "their owners",
+        )
     for c in d.connections(ports=[s.port]):
         assert c["owner"]["attribution"] in ("lookup", "exact")
     s.finish()

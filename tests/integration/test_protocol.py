@@ -73,7 +73,11 @@ def test_no_call_is_no_reply(shared, name):
         c.call(STATUS)
 
 
-@pytest.mark.parametrize("name", sorted(set(HOSTILE) - {"empty", "blank"}))
+# Lines that are no end of a message to a person who writes JSON over several lines.
+OPEN_ENDED = {"empty", "blank", "malformed"}
+
+
+@pytest.mark.parametrize("name", sorted(set(HOSTILE) - OPEN_ENDED))
 def test_a_person_at_a_shell_is_told_why(shared, name):
     with shared.client(framing=b"\n") as c:
         c.send_bytes(HOSTILE[name] + b"\n")
@@ -82,6 +86,14 @@ def test_a_person_at_a_shell_is_told_why(shared, name):
         assert e.value.error == "io.portwatch.BadRequest"
         assert e.value.parameters["reason"]
         assert c.is_closed()
+
+
+def test_a_person_may_write_over_several_lines(shared):
+    with shared.client(framing=b"\n") as c:
+        for line in (b"\n", b"  \n", b"{\n", b'"method":\n', b'"io.portwatch.Status"\n', b"}\n"):
+            assert c.is_silent(0)
+            c.send_bytes(line)
+        c.receive(STATUS)
 
 
 def test_a_call_in_odd_sized_pieces(client):
@@ -350,11 +362,11 @@ def test_a_client_that_never_reads(make_daemon, churn):
     d.settle()
     with d.client() as slow:
         slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.socket.settimeout(5)
+        slow.socket.setblocking(False)
         call = b'{"method":"io.portwatch.History","parameters":{},"more":true}\0'
         try:
             for _ in range(4000):
-                slow.socket.send(call, socket.MSG_DONTWAIT)
+                slow.socket.send(call)
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             pass
         made = churn(d, count=2000, port=20001, addresses=8)

@@ -2,14 +2,19 @@
 """A real portwatchd in a namespace of its own, and what can be asked of it."""
 
 import contextlib
+import ctypes
+import grp
 import json
 import os
+import pwd
+import re
 import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from .build import TOP
@@ -29,6 +34,18 @@ class StartFailed(AssertionError):
         self.log = log
 
 
+def die_with_us():
+    """Nothing may be left of a test run that was killed (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def exists(lookup, name):
+    try:
+        return bool(lookup(name))
+    except KeyError:
+        return False
+
+
 class Daemon:
     """portwatchd --state=DIR --runtime=DIR --config=DIR: the folders outlive its restarts."""
 
@@ -40,8 +57,7 @@ class Daemon:
         self.arguments = list(arguments)
         self.wrapper = list(wrapper)
         self.process = None
-        self.status_text = ""
-        self.statuses = []
+        self.notified = []
         self.runs = 0
         # Short, for the length of a socket's path; open to others, for the tests with other users.
         self.folder = tempfile.mkdtemp(prefix="pw-", dir="/tmp")
@@ -63,6 +79,22 @@ class Daemon:
             f.write(text)
         return path
 
+    def _name_answerer(self):
+        """The answerer's user and group where the installed ones are not there, and none is named."""
+        said = ""
+        for folder, _, files in os.walk(self.config):
+            for name in files:
+                with open(os.path.join(folder, name)) as f:
+                    said += f.read()
+        lines = ["[Answerer]"]
+        named = re.findall(r"^(User|Group)\s*=", said, re.M)
+        if "User" not in named and not exists(pwd.getpwnam, "portwatch-answer"):
+            lines.append("User=nobody")
+        if "Group" not in named and not exists(grp.getgrnam, "portwatch"):
+            lines.append("Group=nogroup")
+        if len(lines) > 1:
+            self.configure("\n".join(lines) + "\n", "portwatch.conf.d/00-answerer.conf")
+
     def argv(self):
         argv = self.wrapper + [
             self.build.portwatchd,
@@ -79,6 +111,8 @@ class Daemon:
     def spawn(self):
         """Starts it without waiting; returns the process and its notification socket."""
         self.runs += 1
+        if os.path.isdir(self.config):
+            self._name_answerer()
         path = os.path.join(self.folder, f"notify{self.runs}")
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         notify.bind(path)
@@ -93,7 +127,7 @@ class Daemon:
         log = open(self.log_path, "ab")
         with log:
             self.process = self.namespace.popen(
-                self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                self.argv(), preexec_fn=die_with_us, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
         return self.process, notify
 
@@ -104,14 +138,13 @@ class Daemon:
         poll = select.poll()
         poll.register(notify, select.POLLIN)
         poll.register(pidfd, select.POLLIN)
-        self.notify = notify
+        self.notified = []
         try:
-            while True:
+            while "READY=1" not in self.notified:
                 left = end - time.monotonic()
                 ready = dict(poll.poll(max(left, 0) * 1000)) if left > 0 else {}
                 if notify.fileno() in ready:
-                    if "READY=1" in self._take_notification():
-                        return self
+                    self._take_notification(notify)
                 elif ready:
                     process.wait()
                     raise StartFailed(
@@ -123,23 +156,39 @@ class Daemon:
                     process.kill()
                     process.wait()
                     raise StartFailed(f"not ready within {deadline} s", None, self.log())
+        except BaseException:
+            notify.close()
+            self.process = None
+            raise
         finally:
             os.close(pidfd)
+        # Somebody has to read on, as systemd does: sd_notify() waits for room.
+        self.notify = notify
+        self.reader = threading.Thread(target=self._read_notifications, args=(notify,), daemon=True)
+        self.reader.start()
+        return self
 
-    def _take_notification(self):
-        lines = self.notify.recv(65536).decode(errors="replace").splitlines()
-        for line in lines:
-            if line.startswith("STATUS="):
-                self.status_text = line[len("STATUS=") :]
-                self.statuses.append(self.status_text)
+    def _take_notification(self, notify):
+        lines = notify.recv(65536).decode(errors="replace").splitlines()
+        self.notified += lines
         return lines
 
-    def notifications(self):
-        """Takes what has been said on NOTIFY_SOCKET since."""
-        lines = []
-        while select.select([self.notify], [], [], 0)[0]:
-            lines += self._take_notification()
-        return lines
+    def _read_notifications(self, notify):
+        with notify:
+            while self._take_notification(notify):
+                pass
+
+    def _end_notifications(self):
+        """An empty datagram from ourselves ends the reader, behind all that the daemon has said."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(b"", self.notify.getsockname())
+        self.reader.join(10)
+
+    @property
+    def status_text(self):
+        """The last STATUS= for systemctl status."""
+        told = [n for n in self.notified if n.startswith("STATUS=")]
+        return told[-1][len("STATUS=") :] if told else ""
 
     def start_failing(self, deadline=STARTUP):
         """Starts it and expects that it gives up: its exit status and what it said this time."""
@@ -171,7 +220,7 @@ class Daemon:
             raise AssertionError(f"SIGTERM did not end portwatchd:\n{self.log()}")
         finally:
             self.process = None
-            self.notify.close()
+            self._end_notifications()
         assert status == expect, f"portwatchd ended with {status}:\n{self.log()}"
         self.check_sanitizers()
 
@@ -181,7 +230,7 @@ class Daemon:
         self.process.kill()
         self.process.wait()
         self.process = None
-        self.notify.close()
+        self._end_notifications()
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -341,6 +390,11 @@ def service_port(event):
     if c:
         return (c["remote"] if c["direction"] == "outbound" else c["local"])["port"]
     return None
+
+
+def has_pid(daemon, row, pid):
+    """Does the row name this process? sock_diag names none: null is no lie there."""
+    return row["owner"]["pid"] == pid or (daemon.source == "netlink" and row["owner"]["pid"] is None)
 
 
 class Situation:
