@@ -59,10 +59,8 @@ static int on_drain(sd_event_source *timer, uint64_t usec, void *userdata) {
         feeds->ready = NULL;
         while (f) {
                 struct feed *next = f->next_ready;
-                int r;
+                int r = feed_drain(f);
 
-                feeds->ops->waiting(f, feeds->userdata);
-                r = feed_drain(f);
                 /*
                  * One that had something stays on the timer, without a wakeup for its next message;
                  * one that had nothing goes back to waiting.

@@ -21,12 +21,11 @@ struct feed {
         bool ready;     /* on the list of those to be taken from */
         /* For the owner: */
         uint16_t ephemeral_first, ephemeral_last;
+        uint64_t listens[1024]; /* bit map of the TCP ports that are listened on */
         bool dumped;
 };
 
 struct feeds_ops {
-        /* From the event loop, before the messages of a feed are taken. */
-        void (*waiting)(struct feed *f, void *userdata);
         /* EVENT_DESTROYED. */
         void (*destroyed)(const struct event *ev, struct feed *f, void *userdata);
         /* So many messages are missing before this moment. */

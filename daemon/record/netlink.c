@@ -61,6 +61,9 @@ static const struct {
 /* A glance at the listeners before the last words of connections to them. */
 #define GLANCE_SHARE 100
 
+/* The kernel's, include/net/tcp_states.h. */
+#define STATE_LISTEN 10
+
 struct source {
         struct source_args args;
         sd_event_source *tick_timer;
@@ -158,13 +161,6 @@ static int tick_arm(struct source *s) {
 
 /* ---- Destroy groups ---- */
 
-static void on_destroyed(const struct event *ev, struct feed *f, void *userdata) {
-        struct source *s = userdata;
-
-        s->n_destroyed++;
-        emit_socket(s, f, ev);
-}
-
 static void on_lost(struct feed *f, uint64_t count, void *userdata) {
         struct source *s = userdata;
 
@@ -192,11 +188,21 @@ static uint64_t digest_of(uint64_t number) {
         return number * 0x9E3779B97F4A7C15U;
 }
 
+static void listens_set(struct feed *f, uint16_t port) {
+        f->listens[port / 64] |= UINT64_C(1) << port % 64;
+}
+
+static bool listens(const struct feed *f, uint16_t port) {
+        return f->listens[port / 64] >> port % 64 & 1;
+}
+
 static void on_found(const struct event *ev, size_t size, void *userdata) {
         struct dump *d = userdata;
         struct event found = *ev;
 
         (void) size;
+        if (ev->transport == IPPROTO_TCP && ev->new_state == STATE_LISTEN)
+                listens_set(d->feed, ev->local_port);
         d->digest += digest_of(ev->cookie ^ ev->local_port);
         if (!holders_fill(&d->source->holders, &found))
                 d->missed += digest_of(ev->inode);
@@ -246,16 +252,18 @@ static bool look_for_holders(struct source *s, bool full) {
         return true;
 }
 
-/*
- * The connections that have gone may have come in by a listener that no poll has seen yet: without
- * it they would be taken for outbound ones.
- */
-static void on_waiting(struct feed *f, void *userdata) {
-        struct source *s = userdata;
-        struct dump d = { .source = s, .feed = f };
-        uint64_t now = clock_usec(CLOCK_MONOTONIC), begin;
+/* ---- Last words ---- */
 
-        if (s->snapshot_open || now < s->next_glance_usec)
+/*
+ * A connection that has gone may have come in by a listener that no poll has seen yet: without it
+ * it would be taken for an outbound one. Where neither port is known to listen, the listeners are
+ * looked at before it is told, but not all the time.
+ */
+static void glance(struct source *s, struct feed *f) {
+        uint64_t now = clock_usec(CLOCK_MONOTONIC), begin;
+        struct dump d = { .source = s, .feed = f };
+
+        if (now < s->next_glance_usec)
                 return;
         begin = clock_usec(CLOCK_THREAD_CPUTIME_ID);
         (void) look_for_holders(s, false);
@@ -264,6 +272,16 @@ static void on_waiting(struct feed *f, void *userdata) {
                         (void) diag_dump(s->set.entries[i].diag_fd, f->netns, DIAG_LISTENERS,
                                          on_found, &d);
         s->next_glance_usec = now + (clock_usec(CLOCK_THREAD_CPUTIME_ID) - begin) * GLANCE_SHARE;
+}
+
+static void on_destroyed(const struct event *ev, struct feed *f, void *userdata) {
+        struct source *s = userdata;
+
+        s->n_destroyed++;
+        if (ev->transport == IPPROTO_TCP && ev->remote_port != 0 && !listens(f, ev->local_port) &&
+            !listens(f, ev->remote_port))
+                glance(s, f);
+        emit_socket(s, f, ev);
 }
 
 /* Says which namespaces the snapshot is the truth for: those whose dump had no error. */
@@ -304,6 +322,7 @@ static int snapshot_begin(struct source *s, unsigned what, uint64_t *ret_digest)
 
                 if (!d.feed)
                         continue;
+                memset(d.feed->listens, 0, sizeof(d.feed->listens));
                 r = diag_dump(e->diag_fd, e->inode, what, on_found, &d);
                 if (r == -EPROTONOSUPPORT) {
                         s->without_udp = true;
@@ -471,7 +490,6 @@ static int on_tick(sd_event_source *timer, uint64_t usec, void *userdata) {
 }
 
 static const struct feeds_ops feeds_ops = {
-        .waiting = on_waiting,
         .destroyed = on_destroyed,
         .lost = on_lost,
         .drained = on_drained,
