@@ -240,5 +240,7 @@ void show_event(struct jsonw *w, const struct services *services, const struct r
                 jsonw_literal(w, "null");
         jsonw_literal(w, ",\"lost\":");
         put_number_or_null(w, r->kind == RECORD_LOST && r->flags & RECORD_COUNT_KNOWN, r->lost);
+        jsonw_literal(w, ",\"attempts\":");
+        put_number_or_null(w, r->kind == RECORD_REFUSE, r->attempts);
         jsonw_literal(w, "}");
 }

@@ -147,6 +147,11 @@ static void test_connections(void **state) {
         assert_non_null(strstr(w.data, "\"direction\":\"inbound\""));
         assert_non_null(strstr(w.data, "\"outcome\":\"refused\"}"));
         jsonw_done(&w);
+        r.attempts = 12;
+        show_event(&w, NULL, &r, &nobody, "");
+        jsonw_literal(&w, "\0");
+        assert_non_null(strstr(w.data, ",\"lost\":null,\"attempts\":12}"));
+        jsonw_done(&w);
 }
 
 static void test_marks(void **state) {
@@ -162,11 +167,12 @@ static void test_marks(void **state) {
         r.kind = RECORD_START;
         show_event(&w, NULL, &r, &nobody, "");
         jsonw_close(&w, ']');
-        check(&w,
-              "[{\"seq\":4,\"time_usec\":5,\"kind\":\"lost\",\"listener\":null,\"connection\":"
-              "null,\"lost\":null},{\"seq\":4,\"time_usec\":5,\"kind\":\"lost\",\"listener\":null,"
-              "\"connection\":null,\"lost\":6},{\"seq\":4,\"time_usec\":5,\"kind\":\"start\","
-              "\"listener\":null,\"connection\":null,\"lost\":null}]");
+        check(&w, "[{\"seq\":4,\"time_usec\":5,\"kind\":\"lost\",\"listener\":null,\"connection\":"
+                  "null,\"lost\":null,\"attempts\":null},{\"seq\":4,\"time_usec\":5,\"kind\":"
+                  "\"lost\",\"listener\":null,"
+                  "\"connection\":null,\"lost\":6,\"attempts\":null},{\"seq\":4,\"time_usec\":5,"
+                  "\"kind\":\"start\","
+                  "\"listener\":null,\"connection\":null,\"lost\":null,\"attempts\":null}]");
 }
 
 /* An event has its listener or its connection, whatever they are called. */
