@@ -35,26 +35,31 @@ enum {
 #define DUMP_TRIES       3
 #define INTERRUPTED_MAX  16
 
-static const struct dump {
-        unsigned what;
-        uint8_t family;
-        uint8_t protocol;
-        uint8_t ext;
-        uint32_t states;
-} dumps[] = {
 #define TCP_STATES                                                                                 \
         (1U << STATE_ESTABLISHED | 1U << STATE_SYN_SENT | 1U << STATE_FIN_WAIT1 |                  \
          1U << STATE_FIN_WAIT2 | 1U << STATE_CLOSE_WAIT | 1U << STATE_LAST_ACK |                   \
          1U << STATE_CLOSING)
 #define EXT_INFO (1U << (INET_DIAG_INFO - 1))
-        { DIAG_LISTENERS, AF_INET, IPPROTO_TCP, 0, 1U << STATE_LISTEN },
-        { DIAG_LISTENERS, AF_INET6, IPPROTO_TCP, 0, 1U << STATE_LISTEN },
-        { DIAG_LISTENERS, AF_INET, IPPROTO_UDP, 0, 1U << STATE_CLOSE },
-        { DIAG_LISTENERS, AF_INET6, IPPROTO_UDP, 0, 1U << STATE_CLOSE },
-        { DIAG_CONNECTIONS, AF_INET, IPPROTO_TCP, EXT_INFO, TCP_STATES },
-        { DIAG_CONNECTIONS, AF_INET6, IPPROTO_TCP, EXT_INFO, TCP_STATES },
-        { DIAG_CONNECTIONS, AF_INET, IPPROTO_UDP, 0, 1U << STATE_ESTABLISHED },
-        { DIAG_CONNECTIONS, AF_INET6, IPPROTO_UDP, 0, 1U << STATE_ESTABLISHED },
+
+/*
+ * For TCP the old request (linux/inet_diag.h) tells both families in one pass over the table, the
+ * new one needs a pass for each; for UDP there is only the new one.
+ */
+static const struct dump {
+        unsigned what;
+        uint16_t type;
+        uint8_t family;
+        uint8_t protocol;
+        uint8_t ext;
+        uint32_t states;
+} dumps[] = {
+        { DIAG_LISTENERS, TCPDIAG_GETSOCK, AF_UNSPEC, IPPROTO_TCP, 0, 1U << STATE_LISTEN },
+        { DIAG_LISTENERS, SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDP, 0, 1U << STATE_CLOSE },
+        { DIAG_LISTENERS, SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDP, 0, 1U << STATE_CLOSE },
+        { DIAG_CONNECTIONS, TCPDIAG_GETSOCK, AF_UNSPEC, IPPROTO_TCP, EXT_INFO, TCP_STATES },
+        { DIAG_CONNECTIONS, SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDP, 0, 1U << STATE_ESTABLISHED },
+        { DIAG_CONNECTIONS, SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDP, 0,
+          1U << STATE_ESTABLISHED },
 };
 
 int diag_open(int ns_fd) {
@@ -260,22 +265,31 @@ static uint64_t now_ns(void) {
 }
 
 static int request(int fd, const struct dump *d, uint32_t seq) {
-        uint8_t buffer[NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct inet_diag_req_v2))]
-                __attribute__((aligned(NLMSG_ALIGNTO))) = { 0 };
         struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-        struct inet_diag_req_v2 *req;
+        struct {
+                struct nlmsghdr header;
+                union {
+                        struct inet_diag_req old;
+                        struct inet_diag_req_v2 v2;
+                };
+        } m = { .header = {
+                        .nlmsg_type = d->type,
+                        .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                        .nlmsg_seq = seq,
+                } };
 
-        nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-        nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-        nlh->nlmsg_seq = seq;
-        req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
-        req->sdiag_family = d->family;
-        req->sdiag_protocol = d->protocol;
-        req->idiag_ext = d->ext;
-        req->idiag_states = d->states;
-
-        if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
+        if (d->type == TCPDIAG_GETSOCK) {
+                m.header.nlmsg_len = NLMSG_LENGTH(sizeof(m.old));
+                m.old.idiag_ext = d->ext;
+                m.old.idiag_states = d->states;
+        } else {
+                m.header.nlmsg_len = NLMSG_LENGTH(sizeof(m.v2));
+                m.v2.sdiag_family = d->family;
+                m.v2.sdiag_protocol = d->protocol;
+                m.v2.idiag_ext = d->ext;
+                m.v2.idiag_states = d->states;
+        }
+        if (sendto(fd, &m, m.header.nlmsg_len, 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
                 return -errno;
         return 0;
 }
@@ -349,7 +363,7 @@ static int dump_once(int fd, const struct dump *d, uint32_t seq, uint32_t netns,
                                         return error ? error : end;
                                 return inconsistent ? -EINTR : 0;
                         }
-                        if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY)
+                        if (nlh->nlmsg_type != d->type)
                                 continue;
 
                         r = diag_event(nlh, netns, d->protocol, &e);
@@ -381,6 +395,9 @@ int diag_dump(int diag_fd, uint32_t netns, unsigned what, source_emit_fn emit, v
                 }
                 if (r == -ENOENT && dumps[i].protocol == IPPROTO_UDP)
                         r = -EPROTONOSUPPORT;
+                /* So says a kernel without any inet_diag to the old request. */
+                if (r == -EOPNOTSUPP)
+                        r = -ENOENT;
                 /* Of two errors the one of TCP is worse. */
                 if (r < 0 && (error == 0 || error == -EPROTONOSUPPORT))
                         error = r;
