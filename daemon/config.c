@@ -74,7 +74,7 @@ static const struct option {
           "Clients that are connected at a time." },
         { "Answerer", "MaxClientsPerUser", TYPE_COUNT, FIELD(max_clients_per_user), 1, 4096, "64",
           NULL, "Those of one user." },
-        { "Answerer", "MaxFollowers", TYPE_COUNT, FIELD(max_followers), 0, 4096, "32", NULL,
+        { "Answerer", "MaxFollowers", TYPE_COUNT, FIELD(max_followers), 1, 4096, "32", NULL,
           "Those that follow events." },
 #undef FIELD
 };

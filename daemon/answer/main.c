@@ -23,6 +23,7 @@ enum {
         FD_LIVE,
         FD_HISTORY,
         FD_DOORBELL,
+        FD_READY, /* write end of a pipe: takes one byte when we are ready to accept */
         FD_FIRST_FREE,
 };
 
@@ -209,6 +210,9 @@ static int serve(const struct store *store, const struct confinement *confinemen
                 complain(step, r);
                 goto finish;
         }
+        /* The one thing that is ever said to the recorder, before the first client is heard. */
+        (void) !write(FD_READY, "", 1);
+        close(FD_READY);
         r = sd_event_loop(event);
         if (r < 0)
                 complain("the event loop", r);

@@ -16,12 +16,13 @@
 #include "answerer.h"
 
 /* The descriptors that portwatch-answer finds its things at. */
-enum { FD_LISTEN = 3, FD_LIVE, FD_HISTORY, FD_DOORBELL, FD_END };
+enum { FD_LISTEN = 3, FD_LIVE, FD_HISTORY, FD_DOORBELL, FD_READY, FD_END };
 
-#define DELAY_MIN_USEC  100000U
-#define DELAY_MAX_USEC  5000000U
-#define STABLE_USEC     10000000U /* having lived this long it may start anew at once */
-#define STOP_TIMEOUT_MS 1000
+#define DELAY_MIN_USEC   100000U
+#define DELAY_MAX_USEC   5000000U
+#define STABLE_USEC      10000000U /* having lived this long it may start anew at once */
+#define STOP_TIMEOUT_MS  1000
+#define READY_TIMEOUT_MS 10000
 
 struct answerer {
         struct answerer_args args;
@@ -44,11 +45,11 @@ static uint64_t now_usec(void) {
 
 /*
  * In the child, between fork and exec: async-signal-safe calls alone. Does not return; the error,
- * if there is one, goes into the pipe that a successful exec closes.
+ * if there is one, goes into the pipe: one that says nothing and is closed failed later.
  */
-static void run_child(const struct answerer *a, pid_t parent, int status_fd) {
-        const int from[] = { a->args.listen_fd, a->args.live_fd, a->args.history_fd,
-                             a->doorbell[0] };
+static void run_child(const struct answerer *a, pid_t parent, int ready_fd) {
+        const int from[] = { a->args.listen_fd, a->args.live_fd, a->args.history_fd, a->doorbell[0],
+                             ready_fd };
         int moved[FD_END - FD_LISTEN], error;
         sigset_t none;
 
@@ -56,14 +57,12 @@ static void run_child(const struct answerer *a, pid_t parent, int status_fd) {
         if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
                 goto fail;
         /* Out of the way first: one of them may lie where another one has to go. */
-        status_fd = fcntl(status_fd, F_DUPFD_CLOEXEC, FD_END);
-        if (status_fd < 0)
-                goto fail;
         for (unsigned i = 0; i < FD_END - FD_LISTEN; i++) {
                 moved[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FD_END);
                 if (moved[i] < 0)
                         goto fail;
         }
+        ready_fd = moved[FD_READY - FD_LISTEN];
         for (unsigned i = 0; i < FD_END - FD_LISTEN; i++)
                 if (dup2(moved[i], FD_LISTEN + (int) i) < 0)
                         goto fail;
@@ -75,38 +74,57 @@ static void run_child(const struct answerer *a, pid_t parent, int status_fd) {
         execv(a->path, a->argv);
 fail:
         error = errno;
-        (void) !write(status_fd, &error, sizeof(error));
+        (void) !write(ready_fd, &error, sizeof(error));
         _exit(127);
+}
+
+/*
+ * Waits until the program is ready to accept: one byte. An int is the errno of what failed before
+ * it ran; nothing at all means that it has ended, having said why on stderr.
+ */
+static int wait_ready(int fd) {
+        struct pollfd pfd = { .fd = fd, .events = POLLIN };
+        char said[sizeof(int)];
+        ssize_t n;
+        int error;
+
+        if (poll(&pfd, 1, READY_TIMEOUT_MS) <= 0)
+                return -ETIMEDOUT;
+        n = read(fd, said, sizeof(said));
+        if (n == 1)
+                return 0;
+        if (n < (ssize_t) sizeof(error))
+                return -ECHILD;
+        memcpy(&error, said, sizeof(error));
+        return error > 0 ? -error : -EIO;
 }
 
 static int on_child(sd_event_source *es, const siginfo_t *si, void *userdata);
 
 static int spawn(struct answerer *a) {
         pid_t parent = getpid();
-        int status[2], error = 0, r;
-        ssize_t n;
+        int ready[2], r;
 
-        if (pipe2(status, O_CLOEXEC) < 0)
+        if (pipe2(ready, O_CLOEXEC) < 0)
                 return -errno;
         a->pid = fork();
         if (a->pid < 0) {
                 r = -errno;
                 a->pid = 0;
-                close(status[0]);
-                close(status[1]);
+                close(ready[0]);
+                close(ready[1]);
                 return r;
         }
         if (a->pid == 0)
-                run_child(a, parent, status[1]);
-        close(status[1]);
-        do
-                n = read(status[0], &error, sizeof(error));
-        while (n < 0 && errno == EINTR);
-        close(status[0]);
-        if (n > 0) {
+                run_child(a, parent, ready[1]);
+        close(ready[1]);
+        r = wait_ready(ready[0]);
+        close(ready[0]);
+        if (r < 0) {
+                kill(a->pid, SIGKILL);
                 waitpid(a->pid, NULL, 0);
                 a->pid = 0;
-                return error > 0 ? -error : -EIO;
+                return r;
         }
         a->started_usec = now_usec();
         a->child = sd_event_source_disable_unref(a->child);

@@ -6,7 +6,8 @@
 
 /*
  * The recorder's side of portwatch-answer: starts it, starts it again when it ends (rate-limited),
- * rings its doorbell. Nothing comes back from it but its exit.
+ * rings its doorbell. Nothing comes back from it but one byte when it is ready, before it hears its
+ * first client, and its exit.
  */
 struct answerer;
 
@@ -23,7 +24,10 @@ struct answerer_args {
         void *userdata;
 };
 
-/* Returns once the program runs: 0, or negative errno of what failed, execve(2) included. */
+/*
+ * Returns once the program is ready to answer: 0, or negative errno of what failed, execve(2)
+ * included; -ECHILD: it ended at once, and has said why.
+ */
 int answerer_start(struct answerer **ret, const struct answerer_args *args);
 /* Other arguments from the next start on, which is now. */
 int answerer_restart(struct answerer *a, const char *const argv[static ANSWERER_ARGS_MAX]);

@@ -305,6 +305,7 @@ static int read_holders(struct source *s, struct holders *h) {
 
 struct snapshot {
         struct source *source;
+        const struct netns_entry *ns;
         struct holders holders;
 };
 
@@ -314,6 +315,11 @@ static void on_found(const struct event *ev, size_t size, void *userdata) {
         struct event found = *ev;
 
         (void) holders_fill(&snapshot->holders, &found);
+        /* A dump cannot tell bind() from a port that the kernel chose at the first send. */
+        if (ev->transport == IPPROTO_UDP && !(ev->flags & EVENT_CONNECTED) &&
+            ev->local_port >= snapshot->ns->ephemeral_first &&
+            ev->local_port <= snapshot->ns->ephemeral_last)
+                found.flags |= EVENT_AUTOBOUND;
         snapshot->source->args.emit(&found, size, snapshot->source->args.userdata);
 }
 
@@ -327,6 +333,7 @@ static int snapshot_namespace(struct snapshot *snapshot, const struct netns_entr
         struct event mark = { .type = EVENT_SNAPSHOT_BEGIN, .netns = ns->inode };
         int r;
 
+        snapshot->ns = ns;
         mark.time_ns = now_ns(CLOCK_BOOTTIME);
         s->args.emit(&mark, sizeof(mark), s->args.userdata);
         r = diag_dump(ns->diag_fd, ns->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, on_found,

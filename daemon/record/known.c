@@ -288,7 +288,7 @@ uint64_t known_seen(struct known *k, const struct record *r, const struct owner 
                         break;
         if (i == NONE) {
                 i = find_room(k, &evicted);
-                wanted.first_usec = r->time_usec;
+                wanted.first_usec = r->first_seen_usec ? r->first_seen_usec : r->time_usec;
                 wanted.checksum = checksum_of(&wanted);
                 b = &k->biographies[i];
                 memcpy((uint8_t *) b + sizeof(b->checksum),

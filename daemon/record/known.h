@@ -24,7 +24,8 @@ struct known *known_close(struct known *k);
 
 /*
  * Notes that the listener of r and o (NULL: nobody known) was seen at r->time_usec; opened: it just
- * opened. Returns when it was first seen, microseconds since the epoch: now if never before. The
+ * opened. Returns when it was first seen, microseconds since the epoch; if never before, that is
+ * r->first_seen_usec, or now when that is 0. The
  * one that was not seen for longest makes room in a full table: *ret_evicted (may be NULL).
  */
 uint64_t known_seen(struct known *k, const struct record *r, const struct owner *o, bool opened,

@@ -19,6 +19,7 @@
 #include "daemon/messages.h"
 #include "lib/ports.h"
 #include "netns.h"
+#include "notify.h"
 #include "owner.h"
 #include "recorder.h"
 #include "selftest.h"
@@ -115,7 +116,7 @@ static void owner_unref(uint32_t owner, void *userdata) {
 static void on_listener(struct record *record, uint32_t owner, void *userdata) {
         struct recorder *r = userdata;
         const struct owner *who = NULL;
-        bool evicted = false;
+        bool evicted = false, opened;
         uint64_t key;
 
         if (r->selftest.port != 0 && record->local_port == r->selftest.port &&
@@ -123,8 +124,8 @@ static void on_listener(struct record *record, uint32_t owner, void *userdata) {
                 return;
         if (owner != OWNER_NONE)
                 who = owners_get(r->owners, owner, &key);
-        record->first_seen_usec =
-                known_seen(r->store.known, record, who, record->kind == RECORD_LISTEN, &evicted);
+        opened = record->kind == RECORD_LISTEN && record->first_seen_usec == 0;
+        record->first_seen_usec = known_seen(r->store.known, record, who, opened, &evicted);
         if (evicted)
                 live_count(&r->store.live, LIVE_KNOWN_EVICTED, 1);
 }
@@ -458,15 +459,17 @@ static int on_sync_timer(sd_event_source *es, uint64_t usec, void *userdata) {
 
 static void tell_status(const struct recorder *r) {
         const struct live_header *h = r->store.live.header;
+        char text[256];
 
-        (void) sd_notifyf(0,
-                          "STATUS=Source %s; %llu listeners, %llu connections open; %llu events "
-                          "recorded, %llu lost",
-                          r->ops->name, (unsigned long long) atomic_load(&h->count[LIVE_LISTENERS]),
-                          (unsigned long long) atomic_load(&h->count[LIVE_CONNECTIONS]),
-                          (unsigned long long) atomic_load(&h->counters[LIVE_RECORDS]),
-                          (unsigned long long) (atomic_load(&h->counters[LIVE_LOST_RING]) +
-                                                atomic_load(&h->counters[LIVE_LOST_NETLINK])));
+        snprintf(text, sizeof(text),
+                 "STATUS=Source %s; %llu listeners, %llu connections open; %llu events recorded, "
+                 "%llu lost",
+                 r->ops->name, (unsigned long long) atomic_load(&h->count[LIVE_LISTENERS]),
+                 (unsigned long long) atomic_load(&h->count[LIVE_CONNECTIONS]),
+                 (unsigned long long) atomic_load(&h->counters[LIVE_RECORDS]),
+                 (unsigned long long) (atomic_load(&h->counters[LIVE_LOST_RING]) +
+                                       atomic_load(&h->counters[LIVE_LOST_NETLINK])));
+        (void) notify_try(text);
 }
 
 static int on_status_timer(sd_event_source *es, uint64_t usec, void *userdata) {

@@ -294,9 +294,21 @@ static enum outcome tcp_outcome(const struct event *ev) {
         }
 }
 
+/* An attempt began without a port of its own; where it ends, the event knows the one it had. */
+static void take_local(struct record *r, const struct event *ev) {
+        struct record end = {};
+
+        set_addresses(&end, ev);
+        r->local_port = end.local_port;
+        if (end.family == r->family && record_exposure(end.family, end.local) != EXPOSURE_ANY)
+                memcpy(r->local, end.local, sizeof(r->local));
+}
+
 static void connection_end(struct tracker *t, struct record *r, const struct event *ev,
                            enum outcome outcome, uint8_t flags) {
         r->kind = r->flags & RECORD_PENDING ? RECORD_FAIL : RECORD_CLOSE;
+        if (r->kind == RECORD_FAIL && r->local_port == 0)
+                take_local(r, ev);
         r->flags = (uint8_t) ((r->flags & ~RECORD_PENDING) | flags);
         r->outcome = (uint8_t) outcome;
         r->time_usec = usec_of(t, ev);
@@ -563,6 +575,8 @@ static bool take_owner_of_look(struct tracker *t, struct record *r, const struct
         if (r->attribution >= ATTRIBUTION_LOOKUP)
                 return false;
         take_owner(t, r, ev, ATTRIBUTION_LOOKUP);
+        if (r->kind == RECORD_LISTEN && !(r->flags & RECORD_PENDING))
+                t->config.ops->listener(r, r->owner, t->config.userdata);
         return true;
 }
 
@@ -575,6 +589,17 @@ static void handle_owner(struct tracker *t, const struct event *ev) {
         r = *e.record;
         if (take_owner_of_look(t, &r, ev))
                 entry_write(t, &e, &r);
+}
+
+/* A socket that was disconnected and connected anew keeps its cookie (connect(2), AF_UNSPEC). */
+static bool connected_elsewhere(const struct record *r, const struct event *ev) {
+        struct record found = {};
+
+        if (r->flags & RECORD_PENDING || ev->remote_port == 0)
+                return false;
+        set_addresses(&found, ev);
+        return found.family != r->family || found.remote_port != r->remote_port ||
+               memcmp(found.remote, r->remote, sizeof(r->remote)) != 0;
 }
 
 /* What a dump knows better about a socket that is tracked. */
@@ -611,7 +636,8 @@ static void handle_found(struct tracker *t, const struct event *ev) {
         struct entry e;
 
         if (entry_find(t, ev->cookie, &e)) {
-                if ((e.extent == LIVE_LISTENERS) == listener) {
+                if ((e.extent == LIVE_LISTENERS) == listener &&
+                    (listener || !connected_elsewhere(e.record, ev))) {
                         found_again(t, &e, ev);
                         return;
                 }
