@@ -12,14 +12,12 @@ void buf_done(struct buf *b) {
         *b = (struct buf){ 0 };
 }
 
-bool buf_reserve(struct buf *b, size_t n) {
+bool buf_grow(struct buf *b, size_t n) {
         size_t wanted;
         char *data;
 
         if (b->failed)
                 return false;
-        if (b->allocated - b->size >= n)
-                return true;
         if (n > BUF_MAX || b->size + n > BUF_MAX) {
                 b->failed = true;
                 return false;
@@ -35,23 +33,6 @@ bool buf_reserve(struct buf *b, size_t n) {
         b->data = data;
         b->allocated = wanted;
         return true;
-}
-
-void buf_put(struct buf *b, const void *data, size_t n) {
-        if (n == 0 || !buf_reserve(b, n))
-                return;
-        memcpy(b->data + b->size, data, n);
-        b->size += n;
-}
-
-void buf_text(struct buf *b, const char *s) {
-        buf_put(b, s, strlen(s));
-}
-
-void buf_char(struct buf *b, char c) {
-        if (!buf_reserve(b, 1))
-                return;
-        b->data[b->size++] = c;
 }
 
 void buf_digits(struct buf *b, uint64_t n, unsigned digits) {

@@ -148,6 +148,21 @@ void column_put(const struct column *c, struct buf *b, const struct style *style
         }
 }
 
+bool column_is_plain(const struct column *c, const void *item) {
+        const void *at = (const char *) item + c->offset;
+
+        switch (c->type) {
+        case CELL_STRING:
+                return ((const struct json_string *) at)->plain;
+        case CELL_ENDPOINT:
+                return ((const struct endpoint *) at)->address.plain;
+        case CELL_OTHER:
+                return false;
+        default:
+                return true;
+        }
+}
+
 enum tint columns_row_tint(const struct row *row) {
         if (row->socket.expected == TRUTH_FALSE || string_is(&row->kind, "lost"))
                 return TINT_ALERT;

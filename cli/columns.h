@@ -78,5 +78,8 @@ void columns_help(unsigned set);
 /* Appends the cell of a row or, in SET_COUNTS, of a count; "-" is what is unknown. */
 void column_put(const struct column *c, struct buf *b, const struct style *style, const void *item);
 
+/* Is what column_put() appends sure to be ASCII, a column a byte? */
+bool column_is_plain(const struct column *c, const void *item);
+
 /* The tint of a whole row. */
 enum tint columns_row_tint(const struct row *row);

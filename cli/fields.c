@@ -5,7 +5,7 @@
 
 /* clang-format off */
 #define FIELD(name, type, nullable, offset, object) \
-        { "\"" name "\":", sizeof(name) - 1, FIELD_##type, nullable, offset, object }
+        { { "\"" name "\":", sizeof(name) + 2 }, FIELD_##type, nullable, offset, object }
 /* A field that has the name of the member it goes to, and one that may be null or absent. */
 #define MUST(structure, member, type) FIELD(#member, type, false, offsetof(struct structure, member), NULL)
 #define MAY(structure, member, type)  FIELD(#member, type, true, offsetof(struct structure, member), NULL)
@@ -153,8 +153,9 @@ const struct object shape_objects[REPLY_SHAPE_MAX] = {
 size_t field_find(const struct object *o, const struct json_string *name) {
         size_t i = 0;
 
-        while (i < o->n_fields && (o->fields[i].name_size != name->size ||
-                                   memcmp(o->fields[i].token + 1, name->data, name->size) != 0))
+        while (i < o->n_fields &&
+               (o->fields[i].token.n != name->size + 3 ||
+                memcmp(o->fields[i].token.text + 1, name->data, name->size) != 0))
                 i++;
         return i;
 }

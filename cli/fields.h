@@ -22,8 +22,7 @@ enum field_type {
 struct object;
 
 struct field {
-        const char *token; /* the name as it stands in the text: quotes, colon */
-        size_t name_size;
+        struct json_token token; /* the name as it stands in the text */
         enum field_type type;
         bool nullable; /* and may be absent */
         size_t offset;

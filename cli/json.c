@@ -151,31 +151,7 @@ static size_t escape_decode(const char *p, uint32_t *ret) {
         return 12;
 }
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-#define HIGH_BITS  EACH(0x80)
-
-/* The high bit of each byte of v that is zero, and perhaps of bytes above it. */
-static inline uint64_t zero_bytes(uint64_t v) {
-        return (v - EACH(1)) & ~v & HIGH_BITS;
-}
-
-/* The first byte from p on that is not BYTE_PLAIN, by eight bytes at a time (the lowest comes
- * first). */
-static inline const char *pass_plain(const char *p) {
-        _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
-        for (;; p += 8) {
-                uint64_t v, special;
-
-                memcpy(&v, p, sizeof(v));
-                special = (v | ((v - EACH(0x20)) & ~v)) & HIGH_BITS;
-                special |= zero_bytes(v ^ EACH('"')) | zero_bytes(v ^ EACH('\\')) |
-                           zero_bytes(v ^ EACH(0x7f));
-                if (special)
-                        return p + (__builtin_ctzll(special) >> 3);
-        }
-}
-
-int json_string(struct json *j, struct json_string *ret) {
+int json_string_slow(struct json *j, struct json_string *ret) {
         const char *p, *start;
         bool plain = true;
         uint32_t code;
@@ -186,7 +162,7 @@ int json_string(struct json *j, struct json_string *ret) {
                 return expected(j, "a string was expected");
         p = start = j->p + 1;
         for (;;) {
-                p = pass_plain(p);
+                p = json_pass_plain(p);
                 if (*p == '"') {
                         if ((size_t) (p - start) > UINT32_MAX)
                                 return bad(j, -EBADMSG, "a string is too long");
@@ -258,42 +234,70 @@ static int scan_number(struct json *j, bool *ret_integer) {
         return 0;
 }
 
-/* Says what is wrong with a number that json_integer() did not take. */
-static int bad_integer(struct json *j) {
+/* With all the care that json_integer() spares, and a word on what is wrong. */
+static int integer_slow(struct json *j, int64_t *ret) {
+        uint64_t value = 0, limit = INT64_MAX;
+        const char *start, *p;
         bool integer;
         int r;
 
-        if (*j->p != '-' && !is_digit(*j->p))
+        start = j->p;
+        if (*start != '-' && !is_digit(*start))
                 return expected(j, "a number was expected");
         r = scan_number(j, &integer);
         if (r < 0)
                 return r;
-        return bad(j, -EPROTO,
-                   integer ? "a number is out of range" : "a whole number was expected");
+        if (!integer)
+                return bad(j, -EPROTO, "a whole number was expected");
+        limit += *start == '-';
+        for (p = start + (*start == '-'); p < j->p; p++) {
+                unsigned digit = (unsigned) (*p - '0');
+
+                if (value > (limit - digit) / 10)
+                        return bad(j, -EPROTO, "a number is out of range");
+                value = value * 10 + digit;
+        }
+        *ret = *start == '-' ? (int64_t) (0 - value) : (int64_t) value;
+        return 0;
+}
+
+/* How many of the eight bytes, from the lowest on, are digits. */
+static inline unsigned count_digits(uint64_t v) {
+        uint64_t other = v ^ JSON_EACH('0');
+
+        /* The high bit of each byte over 9; a carry only reaches bytes above one that has it. */
+        other = (other | (other + JSON_EACH(0x76))) & JSON_EACH(0x80);
+        return other ? (unsigned) __builtin_ctzll(other) >> 3 : 8;
+}
+
+/* The value of eight digits, the first of them in the lowest byte: neighbours are added up. */
+static inline uint64_t eight_digits(uint64_t v) {
+        v = (v & JSON_EACH(0x0f)) * 2561 >> 8;
+        v = (v & UINT64_C(0x00ff00ff00ff00ff)) * 6553601 >> 16;
+        return (v & UINT64_C(0x0000ffff0000ffff)) * UINT64_C(42949672960001) >> 32;
 }
 
 int json_integer(struct json *j, int64_t *ret) {
-        uint64_t value = 0, limit = INT64_MAX;
-        const char *p, *digits;
+        static const uint32_t powers[] = { 1,      10,      100,      1000,     10000,
+                                           100000, 1000000, 10000000, 100000000 };
+        const char *p, *start;
+        uint64_t value = 0, v;
+        unsigned n;
 
         skip_space(j);
-        p = j->p;
-        if (*p == '-') {
-                limit++;
-                p++;
-        }
-        for (digits = p; is_digit(*p); p++) {
-                unsigned digit = (unsigned) (*p - '0');
-
-                /* Eighteen digits always fit. */
-                if (p - digits >= 18 && value > (limit - digit) / 10)
-                        return bad_integer(j);
-                value = value * 10 + digit;
-        }
-        if (p == digits || (*digits == '0' && p - digits > 1) || *p == '.' || *p == 'e' ||
-            *p == 'E')
-                return bad_integer(j);
-        *ret = *j->p == '-' ? (int64_t) (0 - value) : (int64_t) value;
+        p = start = j->p;
+        do {
+                memcpy(&v, p, sizeof(v));
+                n = count_digits(v);
+                if (n > 0)
+                        value = value * powers[n] + eight_digits(v << (64 - 8 * n));
+                p += n;
+        } while (n == 8 && p - start <= 16);
+        /* Eighteen digits always fit. */
+        if (p == start || p - start > 18 || (*start == '0' && p - start > 1) || *p == '.' ||
+            *p == 'e' || *p == 'E')
+                return integer_slow(j, ret);
+        *ret = (int64_t) value;
         j->p = p;
         return 0;
 }

@@ -12,8 +12,8 @@
  * error, and so is a depth over JSON_DEPTH_MAX. A tree of objects, as json-c builds it, costs ten
  * times as much.
  *
- * The text must hold no NUL byte and be followed by JSON_PADDING bytes that are no part of it, the
- * first of them NUL: it is read by eight bytes at a time.
+ * The text must hold no NUL byte, be shorter than 4 GiB, and be followed by JSON_PADDING bytes that
+ * are no part of it, the first of them NUL: it is read by eight bytes at a time.
  */
 
 #define JSON_DEPTH_MAX 16
@@ -46,25 +46,84 @@ int json_open_array(struct json *j);
 /* The next key and its colon: 1; the end of the object: 0. *first starts as true. */
 int json_key(struct json *j, bool *first, struct json_string *ret);
 /*
- * Takes the next key and its colon if they stand there just as in token, `"name":` of n bytes; else
- * nothing, and json_key() is to find out what does. *first as there.
+ * A key with its quotes and colon, `"name":`, to be compared by eight bytes at a time: n of them,
+ * and zeros behind.
  */
-static inline bool json_key_is(struct json *j, bool *first, const char *token, size_t n) {
+#define JSON_TOKEN_MAX 24
+struct json_token {
+        char text[JSON_TOKEN_MAX];
+        size_t n;
+};
+
+/*
+ * Takes the next key and its colon if they stand there just as in the token; else nothing, and
+ * json_key() is to find out what does. *first as there.
+ */
+static inline bool json_key_is(struct json *j, bool *first, const struct json_token *token) {
         const char *p = j->p;
 
         if (!*first && *p++ != ',')
                 return false;
-        if (strncmp(p, token, n) != 0)
-                return false;
+        for (size_t at = 0; at < token->n; at += 8) {
+                uint64_t is, wanted;
+
+                /* Text that ends before the token does differs from it by its NUL: no look beyond.
+                 */
+                memcpy(&is, p + at, sizeof(is));
+                memcpy(&wanted, token->text + at, sizeof(wanted));
+                is ^= wanted;
+                if (token->n - at < 8)
+                        is <<= 8 * (8 - (token->n - at));
+                if (is)
+                        return false;
+        }
         *first = false;
-        j->p = p + n;
+        j->p = p + token->n;
         return true;
 }
+
 /* Goes to the next element: 1; the end of the array: 0. *first starts as true. */
 int json_element(struct json *j, bool *first);
 
+#define JSON_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of eight bytes is the lowest");
+
+/*
+ * The first byte from p on that is a quote, a backslash, or outside of printable ASCII. Each
+ * subtraction sets the high bit of the bytes that it looks for, and perhaps of others above one.
+ */
+static inline const char *json_pass_plain(const char *p) {
+        for (;; p += 8) {
+                uint64_t v, special;
+
+                memcpy(&v, p, sizeof(v));
+                /* Below 0x20, or 0x22, the quote, which the XOR puts at 0x20; or the backslash. */
+                special = ((v ^ JSON_EACH(0x02)) - JSON_EACH(0x21)) |
+                          ((v ^ JSON_EACH('\\')) - JSON_EACH(0x01));
+                special = ((special & ~v) | v | (v + JSON_EACH(0x01))) & JSON_EACH(0x80);
+                if (special)
+                        return p + (__builtin_ctzll(special) >> 3);
+        }
+}
+
+/* What json_string() does not take at once: for it alone. */
+int json_string_slow(struct json *j, struct json_string *ret);
+
 /* Scalars. null takes none of them; ask json_null() before. */
-int json_string(struct json *j, struct json_string *ret);
+static inline int json_string(struct json *j, struct json_string *ret) {
+        const char *p = j->p;
+
+        if (*p == '"') {
+                const char *end = json_pass_plain(p + 1);
+
+                if (*end == '"') {
+                        *ret = (struct json_string){ p + 1, (uint32_t) (end - p - 1), true };
+                        j->p = end + 1;
+                        return 0;
+                }
+        }
+        return json_string_slow(j, ret);
+}
 int json_integer(struct json *j, int64_t *ret);
 int json_bool(struct json *j, bool *ret);
 /* Takes a null if there is one: 1 it was, 0 it is something else. */

@@ -104,8 +104,12 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+        char name[] = "portctl";
         int status, r;
 
+        /* What getopt_long() puts in front of its own messages. */
+        if (argc > 0)
+                argv[0] = name;
         status = run(argc, argv);
         r = out_finish();
         if (r < 0) {

@@ -223,8 +223,7 @@ static int decode_object(struct decoder *d, const struct object *o, void *base) 
                 size_t i = next;
 
                 /* The fields most often come in the order of the table. */
-                if (i >= o->n_fields ||
-                    !json_key_is(j, &first, o->fields[i].token, o->fields[i].name_size + 3)) {
+                if (i >= o->n_fields || !json_key_is(j, &first, &o->fields[i].token)) {
                         r = json_key(j, &first, &key);
                         if (r < 0)
                                 return r;
@@ -241,7 +240,7 @@ static int decode_object(struct decoder *d, const struct object *o, void *base) 
                 r = decode_field(d, &o->fields[i], base);
                 if (r < 0) {
                         if (!j->field)
-                                j->field = o->fields[i].token;
+                                j->field = o->fields[i].token.text;
                         return r;
                 }
                 seen |= UINT32_C(1) << i;
@@ -319,11 +318,11 @@ int reply_read(const char *text, const struct reply_reader *reader, struct reply
         if (r >= 0)
                 return 0;
         if (d.json.error)
-                (void) snprintf(why, 256, "%s%s byte %zu: %s", d.json.field ? "at " : "",
-                                d.json.field ? d.json.field : "",
+                (void) snprintf(why, 256, "%s%s%sbyte %zu: %s", d.json.field ? "at " : "",
+                                d.json.field ? d.json.field : "", d.json.field ? " " : "",
                                 (size_t) (d.json.p - d.json.start), d.json.error);
         else
-                (void) snprintf(why, 256, "the field %.*s is missing", (int) d.missing->name_size,
-                                d.missing->token + 1);
+                (void) snprintf(why, 256, "the field %.*s is missing", (int) d.missing->token.n - 3,
+                                d.missing->token.text + 1);
         return r;
 }

@@ -92,7 +92,8 @@ int table_add(struct table *t, uint64_t key, uint64_t id, const void *item) {
                         return -ENOMEM;
                 size = cut(b->data + at + sizeof(cell), b->size - at - sizeof(cell));
                 b->size = at + sizeof(cell) + size;
-                width = glyph_width(b->data + at + sizeof(cell), size);
+                width = column_is_plain(c, item) ? size
+                                                 : glyph_width(b->data + at + sizeof(cell), size);
                 if (width > CELL_MAX)
                         width = CELL_MAX;
                 cell = (struct cell){
@@ -133,14 +134,19 @@ static char *put_cell(char *p, const struct table *t, size_t i, const char *text
         return p;
 }
 
-/* Room for a line of so many bytes of text; NULL if there is none. */
-static char *line_room(struct table *t, size_t size) {
-        size_t room = size;
+/* What a line has at the most besides the text of its cells. */
+static size_t line_extra(const struct table *t) {
+        size_t extra = 0;
 
         for (size_t i = 0; i < t->columns.n; i++)
-                room += t->widths[i] + 1 + 2 * COLOUR_MAX;
+                extra += t->widths[i] + 1 + 2 * COLOUR_MAX;
+        return extra;
+}
+
+/* Room for a line of so many bytes; NULL if there is none. */
+static char *line_room(struct table *t, size_t size) {
         t->scratch.size = 0;
-        return buf_reserve(&t->scratch, room) ? t->scratch.data : NULL;
+        return buf_reserve(&t->scratch, size) ? t->scratch.data : NULL;
 }
 
 static void print_header(struct table *t) {
@@ -150,7 +156,7 @@ static void print_header(struct table *t) {
         if (!t->legend || t->headed)
                 return;
         t->headed = true;
-        p = line_room(t, t->columns.n * HEADER_MAX);
+        p = line_room(t, line_extra(t) + t->columns.n * HEADER_MAX);
         for (size_t i = 0; p && i < t->columns.n; i++) {
                 const char *name = t->columns.list[i]->name;
 
@@ -167,10 +173,10 @@ static const char *next_cell(const char *p, struct cell *ret, const char **ret_t
         return *ret_text + ret->size;
 }
 
-static void print_line(struct table *t, const struct line *line) {
+static void print_line(struct table *t, const struct line *line, size_t extra) {
         enum tint row_tint = (enum tint) line->data[0];
         const char *p = line->data + 1;
-        char *to = line_room(t, line->size);
+        char *to = line_room(t, line->size + extra);
 
         for (size_t i = 0; to && i < t->columns.n; i++) {
                 struct cell cell;
@@ -187,9 +193,11 @@ static void print_line(struct table *t, const struct line *line) {
 }
 
 static void print_plain(struct table *t) {
+        size_t extra = line_extra(t);
+
         print_header(t);
         for (size_t i = 0; i < t->lines.n && !out_gone(); i++)
-                print_line(t, &t->lines.list[i]);
+                print_line(t, &t->lines.list[i], extra);
 }
 
 void table_flush(struct table *t) {
