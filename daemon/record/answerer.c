@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,8 @@ static int wait_ready(int fd) {
 
 static int on_child(sd_event_source *es, const siginfo_t *si, void *userdata);
 
-static int spawn(struct answerer *a) {
+/* A restart does not wait: there are events to take, and an end is told by the signal. */
+static int spawn(struct answerer *a, bool wait) {
         pid_t parent = getpid();
         int ready[2], r;
 
@@ -118,7 +120,7 @@ static int spawn(struct answerer *a) {
         if (a->pid == 0)
                 run_child(a, parent, ready[1]);
         close(ready[1]);
-        r = wait_ready(ready[0]);
+        r = wait ? wait_ready(ready[0]) : 0;
         close(ready[0]);
         if (r < 0) {
                 kill(a->pid, SIGKILL);
@@ -161,7 +163,7 @@ static int on_restart_timer(sd_event_source *es, uint64_t usec, void *userdata) 
 
         (void) es;
         (void) usec;
-        r = spawn(a);
+        r = spawn(a, false);
         if (r < 0) {
                 snprintf(why, sizeof(why), "it could not be started: %s", strerror(-r));
                 a->args.restarted(why, a->args.userdata);
@@ -209,7 +211,7 @@ int answerer_start(struct answerer **ret, const struct answerer_args *args) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(a->restart_timer, SD_EVENT_OFF);
         if (r >= 0)
-                r = spawn(a);
+                r = spawn(a, true);
         if (r < 0) {
                 answerer_stop(a);
                 return r;
@@ -246,7 +248,7 @@ int answerer_restart(struct answerer *a, const char *const argv[static ANSWERER_
         end_process(a);
         sd_event_source_set_enabled(a->restart_timer, SD_EVENT_OFF);
         r = set_argv(a, argv);
-        return r < 0 ? r : spawn(a);
+        return r < 0 ? r : spawn(a, false);
 }
 
 struct answerer *answerer_stop(struct answerer *a) {
