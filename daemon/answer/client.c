@@ -41,7 +41,7 @@ static const uint64_t patience_usec[STUCK_MAX] = {
 struct client {
         struct client_host *host;
         sd_event_source *io;
-        sd_event_source *work;
+        sd_event_source *work; /* NULL: nothing to go on with */
         int fd;
         uint32_t watched; /* EPOLLIN, EPOLLOUT */
         struct view view;
@@ -304,6 +304,8 @@ uint64_t client_deadline(const struct client *c) {
         return c->stuck == STUCK_NOT ? UINT64_MAX : c->stuck_since_usec + patience_usec[c->stuck];
 }
 
+static int on_work(sd_event_source *source, void *userdata);
+
 static int watch(struct client *c) {
         uint32_t events = 0;
         bool again;
@@ -320,7 +322,15 @@ static int watch(struct client *c) {
                 c->watched = events;
         }
         again = c->progress == CALL_AGAIN || (c->progress == CALL_FULL && !must_wait_for_reader(c));
-        return sd_event_source_set_enabled(c->work, again ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+        if (!again)
+                c->work = sd_event_source_disable_unref(c->work);
+        else if (!c->work)
+                /*
+                 * A new source each time: a deferred one counts as pending since it was made, and
+                 * the longest pending has its turn first.
+                 */
+                return sd_event_add_defer(c->host->event, &c->work, on_work, c);
+        return 0;
 }
 
 /* Closing with something unread would be a reset, in the eyes of who reads our last word. */
@@ -372,8 +382,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 }
 
 static int on_work(sd_event_source *source, void *userdata) {
+        struct client *c = userdata;
+
         (void) source;
-        run(userdata);
+        c->work = sd_event_source_disable_unref(c->work);
+        run(c);
         return 0;
 }
 
@@ -398,10 +411,6 @@ int client_new(struct client **ret, struct client_host *host, int fd, const stru
         };
         replies_init(&c->replies);
         r = sd_event_add_io(host->event, &c->io, fd, c->watched, on_io, c);
-        if (r >= 0)
-                r = sd_event_add_defer(host->event, &c->work, on_work, c);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(c->work, SD_EVENT_OFF);
         if (r < 0) {
                 client_free(c);
                 return r;
