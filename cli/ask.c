@@ -7,6 +7,7 @@
 
 #include "cli/ask.h"
 #include "cli/cells.h"
+#include "cli/json_print.h"
 #include "lib/record.h"
 
 /* Puts the comma between the members of an object. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cells.h"
+#include "cli/json_print.h"
 #include "cli/when.h"
 
 bool string_is(const struct json_string *s, const char *word) {

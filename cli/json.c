@@ -4,7 +4,6 @@
 
 #include "cli/json.h"
 #include "cli/glyph.h"
-#include "wire/utf8.h"
 
 static int bad(struct json *j, int error, const char *what) {
         if (!j->error)
@@ -122,7 +121,7 @@ static int32_t hex_four(const char *p) {
  * The escape that begins at p, on its backslash: how many bytes it takes, 0 if it is none. A pair
  * of surrogates is one escape.
  */
-static size_t escape_decode(const char *p, uint32_t *ret) {
+size_t json_escape(const char *p, uint32_t *ret) {
         static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
         const char *name;
         int32_t high, low;
@@ -172,7 +171,7 @@ int json_string_slow(struct json *j, struct json_string *ret) {
                 }
                 plain = false;
                 if (*p == '\\') {
-                        n = escape_decode(p, &code);
+                        n = json_escape(p, &code);
                         if (n == 0)
                                 return bad(j, -EBADMSG, "a string has an escape that is none");
                         p += n;
@@ -389,126 +388,4 @@ int json_finish(struct json *j) {
         if (*j->p != '\0')
                 return bad(j, -EBADMSG, "something stands behind it");
         return 0;
-}
-
-static void new_line(struct buf *b, unsigned depth) {
-        buf_char(b, '\n');
-        for (unsigned i = 0; i < depth; i++)
-                buf_text(b, "  ");
-}
-
-/* A string that was checked, from its quote on; returns the byte behind it. */
-static const char *print_string(struct buf *b, const char *p) {
-        static const char hex[] = "0123456789abcdef";
-        const char *from = p;
-
-        p++;
-        for (;;) {
-                uint32_t code = (unsigned char) *p;
-                size_t n = 1;
-
-                if (*p == '"')
-                        break;
-                if (*p == '\\') {
-                        p += 2;
-                        continue;
-                }
-                if (code >= 0x80) {
-                        n = glyph_read(p, 4, &code);
-                        if (n == 0)
-                                n = 1;
-                }
-                if (code >= 0x7f && glyph_unsafe(code)) {
-                        buf_put(b, from, (size_t) (p - from));
-                        buf_text(b, "\\u");
-                        for (int shift = 12; shift >= 0; shift -= 4)
-                                buf_char(b, hex[code >> shift & 15]);
-                        from = p + n;
-                }
-                p += n;
-        }
-        p++;
-        buf_put(b, from, (size_t) (p - from));
-        return p;
-}
-
-void json_print(struct buf *b, const char *text, size_t n, bool pretty) {
-        const char *p = text, *end = text + n;
-        unsigned depth = 0;
-
-        while (p < end) {
-                switch (*p) {
-                case ' ':
-                case '\t':
-                case '\n':
-                case '\r':
-                        p++;
-                        continue;
-                case '"':
-                        p = print_string(b, p);
-                        continue;
-                case '{':
-                case '[':
-                        buf_char(b, *p);
-                        depth++;
-                        for (p++; *p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'; p++)
-                                ;
-                        if (*p == '}' || *p == ']') {
-                                buf_char(b, *p++);
-                                depth--;
-                        } else if (pretty)
-                                new_line(b, depth);
-                        continue;
-                case '}':
-                case ']':
-                        depth--;
-                        if (pretty)
-                                new_line(b, depth);
-                        break;
-                case ',':
-                        buf_char(b, ',');
-                        if (pretty)
-                                new_line(b, depth);
-                        p++;
-                        continue;
-                case ':':
-                        buf_text(b, pretty ? ": " : ":");
-                        p++;
-                        continue;
-                default:
-                        break;
-                }
-                buf_char(b, *p++);
-        }
-}
-
-static void show_byte(struct buf *b, unsigned char byte) {
-        static const char hex[] = "0123456789abcdef";
-
-        buf_text(b, "\\x");
-        buf_char(b, hex[byte >> 4]);
-        buf_char(b, hex[byte & 15]);
-}
-
-void json_show(struct buf *b, const struct json_string *s, bool ascii, bool no_blanks) {
-        const char *p = s->data, *end = s->data + s->size;
-
-        if (s->plain && (!no_blanks || !memchr(p, ' ', s->size))) {
-                buf_put(b, p, s->size);
-                return;
-        }
-        while (p < end) {
-                char bytes[4];
-                uint32_t code = 0;
-                size_t n;
-
-                n = *p == '\\' ? escape_decode(p, &code) : glyph_read(p, (size_t) (end - p), &code);
-                p += n ? n : 1;
-                n = utf8_put(bytes, code);
-                if (glyph_unsafe(code) || (ascii && code >= 0x80) || (no_blanks && code == ' '))
-                        for (size_t i = 0; i < n; i++)
-                                show_byte(b, (unsigned char) bytes[i]);
-                else
-                        buf_put(b, bytes, n);
-        }
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
-
-#include "cli/buf.h"
 
 /*
  * JSON (RFC 8259) as it comes from a server that need not be friendly, read in place and once:
@@ -135,13 +136,7 @@ int json_skip(struct json *j);
 int json_finish(struct json *j);
 
 /*
- * Prints a value that was read without error: on one line, or indented by two blanks a level; bytes
- * that a terminal might take for a command become escapes.
+ * The escape that begins at p, on its backslash, with its code point: how many bytes it takes, 0 if
+ * it is none. A pair of surrogates is one escape.
  */
-void json_print(struct buf *b, const char *text, size_t n, bool pretty);
-
-/*
- * The text of a string for a table: escapes undone, then whatever must not reach a terminal as
- * \xHH, byte by byte; with ascii everything outside of ASCII too, with no_blanks blanks too.
- */
-void json_show(struct buf *b, const struct json_string *s, bool ascii, bool no_blanks);
+size_t json_escape(const char *p, uint32_t *ret);

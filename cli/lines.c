@@ -65,12 +65,22 @@ static int compare_lines(const void *a, const void *b) {
         return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* Lines often come in order already, or just the other way round. */
 void lines_sort(struct lines *l) {
-        for (size_t i = 1; i < l->n; i++)
-                if (compare_lines(&l->list[i - 1], &l->list[i]) > 0) {
-                        qsort(l->list, l->n, sizeof(*l->list), compare_lines);
-                        return;
-                }
+        bool up = true, down = true;
+
+        for (size_t i = 1; i < l->n && (up || down); i++) {
+                int c = compare_lines(&l->list[i - 1], &l->list[i]);
+
+                up = up && c <= 0;
+                down = down && c >= 0;
+        }
+        if (up)
+                return;
+        if (down)
+                lines_reverse(l);
+        else
+                qsort(l->list, l->n, sizeof(*l->list), compare_lines);
 }
 
 void lines_reverse(struct lines *l) {

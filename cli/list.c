@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cells.h"
+#include "cli/json_print.h"
 #include "cli/list.h"
 #include "cli/out.h"
 

@@ -4,6 +4,7 @@
 
 #include "cli/ask.h"
 #include "cli/cells.h"
+#include "cli/json_print.h"
 #include "cli/out.h"
 #include "cli/verbs.h"
 #include "cli/when.h"
