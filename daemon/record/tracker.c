@@ -106,6 +106,13 @@ static uint64_t usec_of(const struct tracker *t, const struct event *ev) {
         return (ev->time_ns + (uint64_t) t->offset_ns) / 1000;
 }
 
+/* The end of what began at opened: a dump or a step of the clock can make it look earlier. */
+static uint64_t usec_of_end(const struct tracker *t, const struct event *ev, uint64_t opened) {
+        uint64_t usec = usec_of(t, ev);
+
+        return usec > opened ? usec : opened;
+}
+
 static bool is_v4_mapped(const uint8_t address[16]) {
         static const uint8_t prefix[12] = { [10] = 0xFF, [11] = 0xFF };
 
@@ -220,7 +227,7 @@ static void listener_close(struct tracker *t, const struct entry *e, const struc
                 listener_announce(t, &r);
         }
         r.kind = RECORD_UNLISTEN;
-        r.time_usec = usec_of(t, ev);
+        r.time_usec = usec_of_end(t, ev, r.opened_usec);
         r.flags |= flags;
         t->config.ops->listener(&r, r.owner, t->config.userdata);
         append(t, &r);
@@ -270,6 +277,26 @@ static void connection_add(struct tracker *t, struct record *r) {
 }
 
 /*
+ * Tells what a dump has shown, if there is room to track it: what is not tracked every dump would
+ * tell again.
+ */
+static void found_open(struct tracker *t, enum live_extent extent, struct record *r) {
+        struct record silent = *r;
+        struct entry e;
+
+        silent.flags |= RECORD_PENDING;
+        if (!entry_add(t, extent, &silent) || !entry_find(t, r->cookie, &e)) {
+                owner_unref(t, r->owner);
+                return;
+        }
+        if (extent == LIVE_LISTENERS)
+                listener_announce(t, r);
+        else
+                connection_announce(t, r);
+        entry_write(t, &e, r);
+}
+
+/*
  * How a TCP connection ended. A close by both sides passes through other states; what falls from
  * ESTABLISHED or CLOSE_WAIT straight to CLOSE was cut by an RST: sent (no error here) or received.
  */
@@ -307,11 +334,16 @@ static void take_local(struct record *r, const struct event *ev) {
 static void connection_end(struct tracker *t, struct record *r, const struct event *ev,
                            enum outcome outcome, uint8_t flags) {
         r->kind = r->flags & RECORD_PENDING ? RECORD_FAIL : RECORD_CLOSE;
+        /* An attempt is neither closed nor reset (half of a simultaneous open can be). */
+        if (r->kind == RECORD_FAIL && (outcome == OUTCOME_CLOSED || outcome == OUTCOME_RESET))
+                outcome = OUTCOME_FAILED;
+        if (r->kind == RECORD_CLOSE && (outcome == OUTCOME_REFUSED || outcome == OUTCOME_FAILED))
+                outcome = OUTCOME_RESET;
         if (r->kind == RECORD_FAIL && r->local_port == 0)
                 take_local(r, ev);
         r->flags = (uint8_t) ((r->flags & ~RECORD_PENDING) | flags);
         r->outcome = (uint8_t) outcome;
-        r->time_usec = usec_of(t, ev);
+        r->time_usec = usec_of_end(t, ev, r->opened_usec);
         if (ev->flags & EVENT_BYTES) {
                 r->bytes_received = ev->bytes_received;
                 r->bytes_sent = ev->bytes_sent;
@@ -331,19 +363,44 @@ static void connection_close(struct tracker *t, const struct entry *e, const str
 
 /* Ends what is still tracked under a cookie that begins anew: its end was missed. */
 static void end_stale(struct tracker *t, const struct event *ev) {
+        /* Of the event only the time counts: its ends are those of the new life. */
+        struct event end = { .type = EVENT_NONE, .time_ns = ev->time_ns };
         struct entry e;
 
         if (!entry_find(t, ev->cookie, &e))
                 return;
         if (e.extent == LIVE_LISTENERS)
-                listener_close(t, &e, ev, RECORD_END_GUESSED);
-        else {
-                struct event plain = *ev;
-
-                plain.flags = 0;
-                connection_close(t, &e, &plain, OUTCOME_CLOSED, RECORD_END_GUESSED);
-        }
+                listener_close(t, &e, &end, RECORD_END_GUESSED);
+        else
+                connection_close(t, &e, &end, OUTCOME_CLOSED, RECORD_END_GUESSED);
         live_count(t->live, LIVE_REPAIRS, 1);
+}
+
+/* Did this happen before the dump that has shown the socket? Then the dump knew what came of it. */
+static bool precedes_find(const struct tracker *t, const struct entry *e, const struct event *ev) {
+        return e->record->flags & RECORD_FOUND && usec_of(t, ev) <= e->record->opened_usec;
+}
+
+/*
+ * The beginning of a socket that a dump was quicker to tell: what is left for its event to say is
+ * who did it. One of another kind was an earlier life of the socket, which nobody heard of.
+ */
+static bool was_found(struct tracker *t, const struct event *ev, enum live_extent extent) {
+        struct record r;
+        struct entry e;
+
+        if (!entry_find(t, ev->cookie, &e) || !precedes_find(t, &e, ev))
+                return false;
+        if (e.extent != extent)
+                return true;
+        r = *e.record;
+        take_owner_of_call(t, &r, ev);
+        if (extent == LIVE_CONNECTIONS)
+                r.direction = DIRECTION_OUTBOUND;
+        else if (!(r.flags & RECORD_PENDING))
+                t->config.ops->listener(&r, r.owner, t->config.userdata);
+        entry_write(t, &e, &r);
+        return true;
 }
 
 /* ---- TCP ---- */
@@ -351,6 +408,8 @@ static void end_stale(struct tracker *t, const struct event *ev) {
 static void tcp_listen(struct tracker *t, const struct event *ev) {
         struct record r;
 
+        if (was_found(t, ev, LIVE_LISTENERS))
+                return;
         end_stale(t, ev);
         listener_begin(t, &r, ev);
         take_owner_of_call(t, &r, ev);
@@ -362,8 +421,13 @@ static void tcp_unlisten(struct tracker *t, const struct event *ev) {
         struct entry e;
 
         if (entry_find(t, ev->cookie, &e)) {
-                listener_close(t, &e, ev, 0);
-                return;
+                if (e.extent == LIVE_LISTENERS) {
+                        listener_close(t, &e, ev, 0);
+                        return;
+                }
+                if (precedes_find(t, &e, ev))
+                        return;
+                end_stale(t, ev);
         }
         if (ev->local_port == 0)
                 return;
@@ -379,6 +443,8 @@ static void tcp_unlisten(struct tracker *t, const struct event *ev) {
 static void tcp_connect(struct tracker *t, const struct event *ev) {
         struct record r;
 
+        if (was_found(t, ev, LIVE_CONNECTIONS))
+                return;
         end_stale(t, ev);
         record_begin(t, &r, ev, RECORD_OPEN);
         r.direction = DIRECTION_OUTBOUND;
@@ -406,23 +472,26 @@ static uint32_t adopt_port(struct tracker *t, const struct record *connection) {
         return slot;
 }
 
-/* What an established connection that is not tracked yet is: an inbound one, if its start was seen.
- */
-static void connection_appear(struct tracker *t, const struct event *ev, bool inbound,
+/* An established connection that is not tracked yet. DIRECTION_NONE: to be guessed. */
+static void connection_appear(struct tracker *t, const struct event *ev, enum direction direction,
                               uint8_t flags) {
         uint32_t listener;
         struct record r;
 
         record_begin(t, &r, ev, RECORD_OPEN);
         listener = listeners_match(&t->listeners, t->live, &r);
-        if (listener == LISTENERS_NONE && inbound)
+        if (listener == LISTENERS_NONE && direction == DIRECTION_INBOUND)
                 listener = adopt_port(t, &r);
-        r.direction = (uint8_t) (inbound ? DIRECTION_INBOUND : guess_direction(t, &r, listener));
+        r.direction = (uint8_t) (direction ? direction : guess_direction(t, &r, listener));
         r.flags = flags;
         if (ev->type == EVENT_FOUND)
                 take_owner(t, &r, ev, ATTRIBUTION_LOOKUP);
         if (r.direction == DIRECTION_INBOUND)
                 take_owner_of_listener(t, &r, listener);
+        if (flags & RECORD_FOUND) {
+                found_open(t, LIVE_CONNECTIONS, &r);
+                return;
+        }
         connection_announce(t, &r);
         connection_add(t, &r);
 }
@@ -440,8 +509,10 @@ static void tcp_established(struct tracker *t, const struct event *ev) {
         struct entry e;
 
         if (!entry_find(t, ev->cookie, &e))
-                /* From SYN_SENT: its connect() was missed, but not who opened it. */
-                connection_appear(t, ev, ev->old_state != TCP_SYN_SENT, 0);
+                /* From SYN_SENT: its connect() was missed, but not that there was one. */
+                connection_appear(
+                        t, ev,
+                        ev->old_state == TCP_SYN_SENT ? DIRECTION_OUTBOUND : DIRECTION_INBOUND, 0);
         else if (e.extent == LIVE_CONNECTIONS && e.record->flags & RECORD_PENDING)
                 connection_establish(t, &e, ev);
 }
@@ -463,8 +534,13 @@ static void tcp_close(struct tracker *t, const struct event *ev) {
         struct entry e;
 
         if (entry_find(t, ev->cookie, &e)) {
-                connection_close(t, &e, ev, tcp_outcome(ev), 0);
-                return;
+                if (e.extent == LIVE_CONNECTIONS) {
+                        connection_close(t, &e, ev, tcp_outcome(ev), 0);
+                        return;
+                }
+                if (ev->old_state == TCP_SYN_RECV || precedes_find(t, &e, ev))
+                        return;
+                end_stale(t, ev);
         }
         /* A child that was never established is nobody's connection. */
         if (ev->old_state == TCP_SYN_RECV || ev->remote_port == 0)
@@ -511,7 +587,7 @@ static void udp_bind(struct tracker *t, const struct event *ev) {
         struct record r;
         struct entry e;
 
-        if (entry_find(t, ev->cookie, &e))
+        if (was_found(t, ev, LIVE_LISTENERS) || entry_find(t, ev->cookie, &e))
                 return;
         listener_begin(t, &r, ev);
         take_owner_of_call(t, &r, ev);
@@ -524,6 +600,8 @@ static void udp_connect(struct tracker *t, const struct event *ev) {
         struct record r;
         struct entry e;
 
+        if (was_found(t, ev, LIVE_CONNECTIONS))
+                return;
         if (entry_find(t, ev->cookie, &e)) {
                 struct event plain = *ev;
 
@@ -567,6 +645,8 @@ static bool found_is_listener(const struct event *ev) {
  * several processes that hold the socket the first one found stays.
  */
 static bool take_owner_of_look(struct tracker *t, struct record *r, const struct event *ev) {
+        uint8_t attribution = r->attribution;
+
         if (r->attribution == ATTRIBUTION_LOOKUP && r->owner != OWNER_NONE) {
                 if (ev->pid == 0 || t->live->owners[r->owner].owner.pid != 0)
                         return false;
@@ -575,6 +655,9 @@ static bool take_owner_of_look(struct tracker *t, struct record *r, const struct
         if (r->attribution >= ATTRIBUTION_LOOKUP)
                 return false;
         take_owner(t, r, ev, ATTRIBUTION_LOOKUP);
+        /* Nobody to be had: what was known stays. */
+        if (r->attribution == ATTRIBUTION_UNKNOWN)
+                r->attribution = attribution;
         if (r->kind == RECORD_LISTEN && !(r->flags & RECORD_PENDING))
                 t->config.ops->listener(r, r->owner, t->config.userdata);
         return true;
@@ -649,7 +732,7 @@ static void handle_found(struct tracker *t, const struct event *ev) {
                 listener_begin(t, &r, ev);
                 r.flags |= RECORD_FOUND;
                 take_owner(t, &r, ev, ATTRIBUTION_LOOKUP);
-                listener_open(t, &r);
+                found_open(t, LIVE_LISTENERS, &r);
         } else if (ev->transport == IPPROTO_TCP && ev->new_state == TCP_SYN_SENT) {
                 record_begin(t, &r, ev, RECORD_OPEN);
                 r.direction = DIRECTION_OUTBOUND;
@@ -657,7 +740,7 @@ static void handle_found(struct tracker *t, const struct event *ev) {
                 take_owner(t, &r, ev, ATTRIBUTION_LOOKUP);
                 connection_add(t, &r);
         } else
-                connection_appear(t, ev, false, RECORD_FOUND);
+                connection_appear(t, ev, DIRECTION_NONE, RECORD_FOUND);
 }
 
 /* Sockets of the dumped namespaces that neither the dump nor an event since its start has shown. */
