@@ -235,27 +235,39 @@ static void test_gone_before_the_end(void **state) {
         watch_end(&w);
 }
 
-/* The listener of a connection that has gone is told before, though no poll has seen it yet. */
-static void test_listener_first(void **state) {
+/* Whether the listener of a connection that has gone was told before it. */
+static bool listener_was_first(void) {
         struct watch w = { .poll_usec = UINT64_C(3600) * 1000000 };
-        const struct event *found, *gone;
+        const struct event *found;
         uint64_t cookie;
         int listener;
         struct pair p;
+        bool first;
 
-        needs_namespace(state);
         watch_begin(&w, 0);
         listener = listener_make(AF_INET, "127.0.0.1", 0);
         p = pair_make(listener);
         cookie = cookie_of(p.server);
         pair_close(p.client, p.server);
         wait_for(find(&w, EVENT_DESTROYED, cookie), run_once(&w));
-        gone = find(&w, EVENT_DESTROYED, cookie);
         found = find(&w, EVENT_FOUND, cookie_of(listener));
-        assert_non_null(found);
-        assert_true(found < gone);
+        first = found && found < find(&w, EVENT_DESTROYED, cookie);
         close(listener);
         watch_end(&w);
+        return first;
+}
+
+/*
+ * Though no poll has seen the listener yet. Such looks are rationed, and a stranger's connection
+ * may have used up the ration just before; not time and again.
+ */
+static void test_listener_first(void **state) {
+        bool first = false;
+
+        needs_namespace(state);
+        for (unsigned i = 0; i < 10 && !first; i++)
+                first = listener_was_first();
+        assert_true(first);
 }
 
 #define CONNECTIONS 10000
