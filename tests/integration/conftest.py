@@ -136,8 +136,8 @@ def situations(build):
     """sockmaker in a namespace: situations(namespace, name, **wishes)."""
     made = []
 
-    def make(where, name, **wishes):
-        s = Situation(build, getattr(where, "namespace", where), name, **wishes)
+    def make(where, situation, **wishes):
+        s = Situation(build, getattr(where, "namespace", where), situation, **wishes)
         made.append(s)
         return s
 

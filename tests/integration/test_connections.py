@@ -332,7 +332,7 @@ def test_udp_bound_then_given_a_peer(daemon, situations):
     daemon.wait_event("close", 5000)
 
 
-def test_connections_that_were_there_before(make_daemon, situations, namespace, source):
+def test_connections_that_were_there_before(make_daemon, situations, namespace):
     """Found at the start: with whoever can be found behind them."""
     s = situations(namespace, "pair", bytes_to_server=11)
     s.next()
@@ -341,12 +341,11 @@ def test_connections_that_were_there_before(make_daemon, situations, namespace, 
     assert set(found) == {"inbound", "outbound"}
     assert mirrored(found["inbound"], found["outbound"])
     assert [l["local"]["port"] for l in d.listeners()] == [s.port]
-    if source == "ebpf":
-        wait_until(
-            lambda: {c["owner"]["pid"] for c in d.connections(ports=[s.port])}
-            == {s["client"]["pid"], s["accepted"]["pid"]},
-            "their owners",
-        )
+    wait_until(
+        lambda: {c["owner"]["pid"] for c in d.connections(ports=[s.port])}
+        == {s["client"]["pid"], s["accepted"]["pid"]},
+        "their owners",
+    )
     for c in d.connections(ports=[s.port]):
         assert c["owner"]["attribution"] in ("lookup", "exact")
     s.finish()

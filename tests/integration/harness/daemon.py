@@ -392,15 +392,10 @@ def service_port(event):
     return None
 
 
-def has_pid(daemon, row, pid):
-    """Does the row name this process? sock_diag names none: null is no lie there."""
-    return row["owner"]["pid"] == pid or (daemon.source == "netlink" and row["owner"]["pid"] is None)
-
-
 class Situation:
     """A running sockmaker: .now is the step that stands, next() goes on to the next one."""
 
-    def __init__(self, build, namespace, name, program=None, **wishes):
+    def __init__(self, build, namespace, situation, program=None, **wishes):
         argv = [program or build.helper("sockmaker")]
         for key, value in wishes.items():
             option = "--" + key.replace("_", "-")
@@ -410,7 +405,7 @@ class Situation:
                 argv.append(option.encode() + b"=" + (value if isinstance(value, bytes) else str(value).encode()))
         self.executable = os.path.realpath(argv[0])
         self.process = namespace.popen(
-            argv + [name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            argv + [situation], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.steps = []
         self.now = self._read()

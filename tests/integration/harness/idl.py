@@ -8,6 +8,8 @@ Types become: ("bool"), ("int"), ("float"), ("string"), ("object"), ("any"), ("n
 
 import re
 
+from .waiting import Final
+
 TOKEN = re.compile(
     r"""\s+|\#[^\n]*|(?P<token>->|\[string\]|\[\]|[()?:,]|[A-Za-z][A-Za-z0-9_]*(?:[.-][A-Za-z0-9_]+)*)"""
 )
@@ -16,7 +18,7 @@ NAME = re.compile(r"[A-Z][A-Za-z0-9]*\Z")
 FIELD = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*\Z")
 
 
-class Violation(AssertionError):
+class Violation(Final):
     pass
 
 

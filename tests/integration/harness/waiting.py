@@ -7,7 +7,11 @@ DEADLINE = 10.0
 PAUSE = 0.005
 
 
-class DeadlinePassed(AssertionError):
+class Final(AssertionError):
+    """One that waiting cannot mend."""
+
+
+class DeadlinePassed(Final):
     pass
 
 
@@ -24,7 +28,7 @@ def wait_until(condition, what="the condition", deadline=DEADLINE):
             if value:
                 return value
             said = repr(value)
-        except DeadlinePassed:
+        except Final:
             raise
         except AssertionError as e:
             said = str(e) or repr(e)
