@@ -16,12 +16,15 @@
  */
 #define REF_LISTENER 0x80000000U
 
+#define ENDED 4096U
+
 struct tracker {
         struct tracker_config config;
         struct live *live;
         struct index index;
         struct listeners listeners;
-        uint32_t *epochs[2]; /* of each slot: the last snapshot that it was seen in or after */
+        uint64_t ended[ENDED]; /* cookies, see ended_at() */
+        uint32_t *epochs[2];   /* of each slot: the last snapshot that it was seen in or after */
         uint32_t epoch;
         int64_t offset_ns;
         unsigned wants_listeners;
@@ -743,6 +746,14 @@ static void handle_found(struct tracker *t, const struct event *ev) {
                 connection_appear(t, ev, DIRECTION_NONE, RECORD_FOUND);
 }
 
+/*
+ * Where the end of a socket is remembered that no event has told yet: a reset one may leave the
+ * dumps long before its destroy message comes, which must not tell it again.
+ */
+static uint64_t *ended_at(struct tracker *t, uint64_t cookie) {
+        return &t->ended[cookie % ENDED];
+}
+
 /* Sockets of the dumped namespaces that neither the dump nor an event since its start has shown. */
 static void sweep(struct tracker *t, const struct event *ev) {
         unsigned n = ev->flags & EVENT_LISTENERS_ONLY ? 1 : 2;
@@ -757,6 +768,7 @@ static void sweep(struct tracker *t, const struct event *ev) {
                         if (e.record->kind == RECORD_NONE || t->epochs[extent][slot] == t->epoch ||
                             (ev->netns != 0 && e.record->netns != ev->netns))
                                 continue;
+                        *ended_at(t, e.record->cookie) = e.record->cookie;
                         if (extent == LIVE_LISTENERS)
                                 listener_close(t, &e, &end, RECORD_END_GUESSED);
                         else if (e.record->flags & RECORD_PENDING)
@@ -789,10 +801,22 @@ static void handle_destroyed(struct tracker *t, const struct event *ev) {
                                          0);
                 return;
         }
-        if (ev->local_port == 0 || ev->remote_port == 0 || ev->transport != IPPROTO_TCP)
+        if (*ended_at(t, ev->cookie) == ev->cookie)
                 return;
+        /* A socket without a peer was nobody's connection. One that was disconnected has no port.
+         */
         record_begin(t, &r, ev, RECORD_OPEN);
+        if ((ev->local_port == 0 && ev->remote_port == 0) ||
+            (ev->transport == IPPROTO_UDP && !(ev->flags & EVENT_CONNECTED)) ||
+            (ev->remote_port == 0 && record_exposure(r.family, r.remote) == EXPOSURE_ANY))
+                return;
         r.flags = RECORD_FOUND;
+        if (ev->old_state == TCP_SYN_SENT) {
+                r.direction = DIRECTION_OUTBOUND;
+                r.flags |= RECORD_PENDING;
+                connection_end(t, &r, ev, tcp_outcome(ev), 0);
+                return;
+        }
         listener = listeners_match(&t->listeners, t->live, &r);
         r.direction = (uint8_t) guess_direction(t, &r, listener);
         if (r.direction == DIRECTION_INBOUND)
