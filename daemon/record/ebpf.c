@@ -70,7 +70,8 @@ static int print_nothing(enum libbpf_print_level level, const char *format, va_l
         return 0;
 }
 
-static int print_debug(enum libbpf_print_level level, const char *format, va_list args) {
+__attribute__((format(printf, 2, 0))) static int print_debug(enum libbpf_print_level level,
+                                                             const char *format, va_list args) {
         (void) level;
         return vfprintf(stderr, format, args);
 }
