@@ -137,7 +137,7 @@ static void test_every_key(void **state) {
                    "Group=_a-9\n"
                    "MaxClients=4096\n"
                    "MaxClientsPerUser=1\n"
-                   "MaxFollowers=0");
+                   "MaxFollowers=1");
         expect_loads(*state, &c);
         assert_int_equal(c.source, CONFIG_SOURCE_NETLINK);
         assert_int_equal(c.storage, CONFIG_STORAGE_VOLATILE);
@@ -153,7 +153,7 @@ static void test_every_key(void **state) {
         assert_string_equal(c.group, "_a-9");
         assert_int_equal(c.max_clients, 4096);
         assert_int_equal(c.max_clients_per_user, 1);
-        assert_int_equal(c.max_followers, 0);
+        assert_int_equal(c.max_followers, 1);
 }
 
 static void test_units(void **state) {
