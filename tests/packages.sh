@@ -29,6 +29,7 @@ test_packages=(
         jq
         libcmocka-dev
         man-db
+        mandoc
         procps
         python3-pyroute2
         python3-pytest
