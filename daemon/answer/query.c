@@ -32,21 +32,19 @@ enum {
 #define BIT(row)  (1U << (row))
 #define BIT_OWNER (BIT(BY_PID) | BIT(BY_NAME) | BIT(BY_UID) | BIT(BY_UNIT) | BIT(BY_CONTAINER))
 
-static int ports_add(uint64_t **ports, uint16_t port) {
-        if (!*ports) {
-                *ports = calloc(PORTS_WORDS, sizeof(**ports));
-                if (!*ports)
-                        return -ENOMEM;
-        }
-        (*ports)[port / 64] |= 1ULL << port % 64;
-        return 0;
+static uint64_t *ports_new(void) {
+        return calloc(PORTS_WORDS, sizeof(uint64_t));
+}
+
+static void ports_add(uint64_t *ports, uint16_t port) {
+        ports[port / 64] |= 1ULL << port % 64;
 }
 
 static bool ports_have(const uint64_t *ports, uint16_t port) {
         return ports[port / 64] >> port % 64 & 1;
 }
 
-/* An empty list would match nothing; it is more likely a mistake. */
+/* None of an empty list matches. */
 static int take_ports(json_object *value, void *field, const char **ret_bad) {
         uint64_t **ports = field;
         size_t n;
@@ -54,22 +52,20 @@ static int take_ports(json_object *value, void *field, const char **ret_bad) {
         (void) ret_bad;
         if (!json_object_is_type(value, json_type_array))
                 return -EINVAL;
+        *ports = ports_new();
+        if (!*ports)
+                return -ENOMEM;
         n = json_object_array_length(value);
-        if (n == 0)
-                return -EINVAL;
         for (size_t i = 0; i < n; i++) {
                 json_object *item = json_object_array_get_idx(value, i);
                 int64_t port;
-                int r;
 
                 if (!json_object_is_type(item, json_type_int))
                         return -EINVAL;
                 port = json_object_get_int64(item);
                 if (port < 0 || port > UINT16_MAX)
                         return -EINVAL;
-                r = ports_add(ports, (uint16_t) port);
-                if (r < 0)
-                        return r;
+                ports_add(*ports, (uint16_t) port);
         }
         return 0;
 }
@@ -92,8 +88,6 @@ static int take_kinds(json_object *value, void *field, const char **ret_bad) {
                         return kind;
                 kinds |= (uint16_t) (1U << kind);
         }
-        if (kinds == 0)
-                return -EINVAL;
         *(uint16_t *) field = kinds;
         return 0;
 }
@@ -193,11 +187,12 @@ void filter_done(struct filter *f) {
 }
 
 int filter_add_port(struct filter *f, uint16_t port) {
-        int r = ports_add(&f->ports, port);
-
-        if (r == 0)
-                f->given |= BIT(BY_PORTS);
-        return r;
+        f->ports = ports_new();
+        if (!f->ports)
+                return -ENOMEM;
+        ports_add(f->ports, port);
+        f->given |= BIT(BY_PORTS);
+        return 0;
 }
 
 void filter_add_transport(struct filter *f, uint8_t transport) {
