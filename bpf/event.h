@@ -12,6 +12,7 @@ enum event_type {
         EVENT_STATE,          /* TCP: old_state to new_state */
         EVENT_BIND,           /* UDP: bound by bind() */
         EVENT_CONNECT,        /* UDP: connect() to remote */
+        EVENT_PEER,           /* UDP: a datagram from a peer not heard of lately was received */
         EVENT_RELEASE,        /* the last descriptor was closed, in the closer's own call */
         EVENT_OWNER,          /* a later look found the process behind cookie */
         EVENT_REFUSED,        /* a packet for a port where nobody listens */
@@ -82,6 +83,10 @@ struct event_process {
         __u32 truncated;
         char path[EVENT_PATH_SIZE];
 };
+
+/* A UDP peer is told anew when it was silent for so long, or was pushed out by others. */
+#define PEER_WINDOW_NS 60000000000ULL
+#define PEERS_MAX      16384
 
 /*
  * Refused attempts of one source are told one by one up to a limit in each window, and those of all

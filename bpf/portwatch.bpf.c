@@ -425,6 +425,84 @@ int udp_release(struct bpf_sock *ctx) {
         return 1;
 }
 
+/* ---- Peers of UDP sockets, if they are asked for ---- */
+
+struct peer {
+        __u64 cookie;
+        __u8 address[16];
+        __u32 port;
+        __u32 reserved;
+};
+
+struct {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, PEERS_MAX);
+        __type(key, struct peer);
+        __type(value, __u64); /* when it was heard last, CLOCK_BOOTTIME */
+} peers SEC(".maps");
+
+/* Was this peer heard of lately? It is from now on. */
+static __always_inline bool peer_known(const struct peer *peer) {
+        __u64 now = bpf_ktime_get_boot_ns();
+        __u64 *last = bpf_map_lookup_elem(&peers, peer);
+        bool known = last && now - *last < PEER_WINDOW_NS;
+
+        if (last)
+                *last = now;
+        else
+                bpf_map_update_elem(&peers, peer, &now, BPF_ANY);
+        return known;
+}
+
+SEC("cgroup/recvmsg4")
+int udp_peer4(struct bpf_sock_addr *ctx) {
+        struct peer peer = { .cookie = bpf_get_socket_cookie(ctx), .port = ctx->user_port };
+        struct bpf_sock *sk = ctx->sk;
+        struct event *ev;
+
+        *(__u32 *) peer.address = ctx->user_ip4;
+        if (!sk || peer_known(&peer))
+                return 1;
+        ev = udp_event(EVENT_PEER, AF_INET, peer.cookie);
+        if (ev) {
+                __builtin_memcpy(ev->remote, peer.address, sizeof(ev->remote));
+                ev->remote_port = bpf_ntohs((__u16) peer.port);
+                *(__u32 *) ev->local = sk->src_ip4;
+                ev->local_port = (__u16) sk->src_port;
+                bpf_ringbuf_submit(ev, 0);
+        }
+        return 1;
+}
+
+SEC("cgroup/recvmsg6")
+int udp_peer6(struct bpf_sock_addr *ctx) {
+        struct peer peer = { .cookie = bpf_get_socket_cookie(ctx), .port = ctx->user_port };
+        __u32 *address = (__u32 *) peer.address;
+        struct bpf_sock *sk = ctx->sk;
+        struct event *ev;
+
+        address[0] = ctx->user_ip6[0];
+        address[1] = ctx->user_ip6[1];
+        address[2] = ctx->user_ip6[2];
+        address[3] = ctx->user_ip6[3];
+        if (!sk || peer_known(&peer))
+                return 1;
+        ev = udp_event(EVENT_PEER, AF_INET6, peer.cookie);
+        if (ev) {
+                __u32 *local = (__u32 *) ev->local;
+
+                __builtin_memcpy(ev->remote, peer.address, sizeof(ev->remote));
+                ev->remote_port = bpf_ntohs((__u16) peer.port);
+                local[0] = sk->src_ip6[0];
+                local[1] = sk->src_ip6[1];
+                local[2] = sk->src_ip6[2];
+                local[3] = sk->src_ip6[3];
+                ev->local_port = (__u16) sk->src_port;
+                bpf_ringbuf_submit(ev, 0);
+        }
+        return 1;
+}
+
 /* Control groups come and go faster than anybody could look: their paths are told as they are made.
  */
 SEC("tp_btf/cgroup_mkdir")

@@ -30,6 +30,7 @@ enum type {
 };
 
 static const char *const source_words[] = { "auto", "ebpf", "netlink", NULL };
+static const char *const boolean_words[] = { "no", "yes", NULL };
 static const char *const storage_words[] = { "persistent", "volatile", NULL };
 
 /* All there is to configure. Parsing, the defaults and the shipped file follow from this table. */
@@ -61,6 +62,8 @@ static const struct option {
           "5s", NULL, "What a loss of power can take from the history, at most." },
         { "Recorder", "RingBufferSize", TYPE_POWER_SIZE, FIELD(ring_buffer_bytes), 64 * KIB, GIB,
           "16M", NULL, "Source=ebpf: events that wait to be read; a power of two." },
+        { "Recorder", "UdpPeers", TYPE_CHOICE, FIELD(udp_peers), 0, 0, "no", boolean_words,
+          "Source=ebpf: record who sends datagrams to unconnected UDP sockets." },
         { "Recorder", "ReceiveBufferSize", TYPE_SIZE, FIELD(receive_buffer_bytes), 64 * KIB,
           512 * MIB, "32M", NULL,
           "Source=netlink: events that wait to be read, for each network namespace." },

@@ -42,7 +42,7 @@ struct source {
         struct source_args args;
         struct portwatch_bpf *skeleton;
         struct ring_buffer *ring;
-        struct bpf_link *links[5];
+        struct bpf_link *links[7];
         unsigned n_links;
         struct netns_set namespaces;
         sd_event_source *wakeup;
@@ -378,8 +378,11 @@ static int attach_cgroup_programs(struct source *s) {
         struct bpf_program *const programs[] = {
                 s->skeleton->progs.udp_bind4,    s->skeleton->progs.udp_bind6,
                 s->skeleton->progs.udp_connect4, s->skeleton->progs.udp_connect6,
-                s->skeleton->progs.udp_release,
+                s->skeleton->progs.udp_release,  s->skeleton->progs.udp_peer4,
+                s->skeleton->progs.udp_peer6,
         };
+        /* The last two are a tax on every datagram: for those who want them. */
+        size_t n = sizeof(programs) / sizeof(programs[0]) - (s->args.udp_peers ? 0 : 2);
         char root[PATH_MAX];
         int fd, r;
 
@@ -389,7 +392,7 @@ static int attach_cgroup_programs(struct source *s) {
         fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        for (size_t i = 0; i < n; i++) {
                 struct bpf_link *link = bpf_program__attach_cgroup(programs[i], fd);
 
                 if (!link) {

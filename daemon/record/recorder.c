@@ -298,6 +298,7 @@ static int start_source(struct recorder *r, const struct source_ops *ops, char w
                 .userdata = r,
                 .ring_bytes = (size_t) (ops == &source_netlink ? r->config->receive_buffer_bytes
                                                                : r->config->ring_buffer_bytes),
+                .udp_peers = r->config->udp_peers != 0,
                 .poll_usec = r->config->poll_interval_usec,
         };
         int k;

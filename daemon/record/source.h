@@ -25,8 +25,9 @@ struct source_args {
         /* Called when the source cannot go on; the recorder stops with error (negative errno). */
         void (*broken)(int error, void *userdata);
         void *userdata;
-        size_t ring_bytes;       /* ebpf: size of the ring buffer; netlink: of the receive buffer */
-        uint64_t poll_usec;      /* netlink: how often listeners are looked at */
+        size_t ring_bytes;  /* ebpf: size of the ring buffer; netlink: of the receive buffer */
+        bool udp_peers;     /* ebpf: tell new peers of UDP sockets */
+        uint64_t poll_usec; /* netlink: how often listeners are looked at */
 };
 
 struct source;
@@ -53,5 +54,5 @@ struct source_ops {
         const char *(*limits)(struct source *s);
 };
 
-extern const struct source_ops source_ebpf;    /* only with HAVE_EBPF */
+extern const struct source_ops source_ebpf; /* only with HAVE_EBPF */
 extern const struct source_ops source_netlink;

@@ -624,6 +624,22 @@ static void udp_connect(struct tracker *t, const struct event *ev) {
         connection_add(t, &r);
 }
 
+/*
+ * A peer of a socket that serves many: an inbound connection of a kind, with neither an end nor
+ * bytes that anybody could tell. One record, at once, for all that it sends in a window.
+ */
+static void udp_peer(struct tracker *t, const struct event *ev) {
+        struct record r;
+
+        record_begin(t, &r, ev, RECORD_CLOSE);
+        r.direction = DIRECTION_INBOUND;
+        r.outcome = OUTCOME_CLOSED;
+        r.flags = RECORD_END_GUESSED;
+        take_owner_of_call(t, &r, ev);
+        append(t, &r);
+        owner_unref(t, r.owner);
+}
+
 static void handle_release(struct tracker *t, const struct event *ev) {
         struct entry e;
 
@@ -863,6 +879,9 @@ void tracker_handle(struct tracker *t, const struct event *ev) {
                 break;
         case EVENT_CONNECT:
                 udp_connect(t, ev);
+                break;
+        case EVENT_PEER:
+                udp_peer(t, ev);
                 break;
         case EVENT_RELEASE:
                 handle_release(t, ev);
