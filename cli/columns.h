@@ -83,3 +83,6 @@ bool column_is_plain(const struct column *c, const void *item);
 
 /* The tint of a whole row. */
 enum tint columns_row_tint(const struct row *row);
+
+extern const struct column columns_all[];
+extern const size_t columns_n;

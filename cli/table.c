@@ -54,7 +54,8 @@ void table_init(struct table *t, const struct columns *columns, unsigned set, bo
 
 void table_set_column(struct table *t, size_t i, const struct column *c) {
         t->columns.list[i] = c;
-        t->widths[i] = t->legend ? strlen(c->name) : 0;
+        /* Without a legend too, so that rows look the same. */
+        t->widths[i] = strlen(c->name);
 }
 
 void table_done(struct table *t) {
