@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Connections: direction, ends, outcome, bytes."""
 
+import socket
+
 import pytest
 
 from harness.waiting import wait_until
@@ -145,7 +147,45 @@ def test_refused(shared, situations, source):
     assert c["opened_usec"] <= e["time_usec"]
     assert c["owner"]["pid"] == s["client"]["pid"] and c["owner"]["attribution"] == "exact"
     shared.settle()
-    assert len(of_port(shared, port)) == 1
+    assert [ends(e) for e in of_port(shared, port, "fail")] == [("fail", "outbound", "refused")]
+    (r,) = of_port(shared, port, "refuse")
+    assert ends(r) == ("refuse", "inbound", "refused") and r["attempts"] == 1
+    assert r["connection"]["local"] == {"address": "127.0.0.1", "port": port}
+    assert r["connection"]["remote"] == c["local"]
+    assert r["connection"]["owner"]["attribution"] == "unknown"
+    assert len(of_port(shared, port)) == 2
+    assert shared.counts("port", filter={"ports": [port]})[str(port)]["refused"] == 1
+
+
+def test_a_datagram_for_nobody(shared, situations, source):
+    if source == "netlink":
+        pytest.skip("netlink: sock_diag tells nothing of packets without a socket")
+    s = situations(shared, "udp-refused")
+    (r,) = wait_until(lambda: of_port(shared, s.port, "refuse"))
+    assert r["connection"]["transport"] == "udp" and r["attempts"] == 1
+
+
+def test_a_scan(daemon, source):
+    """Attempts are counted, every one, in fewer events than there were attempts."""
+    if source == "netlink":
+        pytest.skip("netlink: sock_diag tells nothing of packets without a socket")
+    ports = range(100, 600)
+    with daemon.namespace.entered():
+        for port in ports:
+            with socket.socket() as c:
+                assert c.connect_ex(("127.0.0.1", port)) == 111
+
+    def all_told():
+        told = [e for e in daemon.events(filter={"kinds": ["refuse"]})]
+        assert sum(e["attempts"] for e in told) == len(ports)
+        return told
+
+    told = wait_until(all_told, "all attempts")
+    assert {e["connection"]["remote"]["address"] for e in told} == {"127.0.0.1"}
+    assert sum(c["refused"] for c in daemon.counts("peer").values()) == len(ports)
+    daemon.settle()
+    assert sum(e["attempts"] for e in daemon.events(filter={"kinds": ["refuse"]})) == len(ports)
+    assert daemon.status()["lost"] == 0
 
 
 def test_timed_out(shared, situations, source):

@@ -66,6 +66,7 @@ def test_fields_agree_with_each_other(busy):
         assert (e["listener"] is not None) == (kind in ("listen", "unlisten"))
         assert (e["connection"] is not None) == (kind in ("open", "close", "fail", "refuse"))
         assert e["lost"] is None or kind == "lost"
+        assert (e["attempts"] is None) == (kind != "refuse")
         c = e["connection"]
         if c:
             assert (c["outcome"] == "open") == (kind == "open")
@@ -151,7 +152,6 @@ def matches(s, **wanted):
         ({"category": "user"}, lambda c: c["category"] == "user"),
         ({"ports": [8080]}, lambda c: 8080 in (c["local"]["port"], c["remote"]["port"])),
         ({"ports": [8080, 8081]}, lambda c: {8080, 8081} & {c["local"]["port"], c["remote"]["port"]}),
-        ({"ports": []}, lambda c: False),
         ({"peer": "127.0.0.1"}, lambda c: c["remote"]["address"] == "127.0.0.1"),
         ({"peer": "127.0.0.0/8"}, lambda c: c["remote"]["address"].startswith("127.")),
         ({"peer": "::1"}, lambda c: c["remote"]["address"] == "::1"),
@@ -193,7 +193,6 @@ def test_filters_on_the_history(busy):
         assert found == [e for e in every if e["kind"] == kind]
     both = busy.events(filter={"kinds": ["listen", "unlisten"]})
     assert both == [e for e in every if e["listener"]]
-    assert busy.events(filter={"kinds": []}) == []
     half = every[len(every) // 2]
     assert busy.events(since_usec=half["time_usec"]) == [
         e for e in every if e["time_usec"] >= half["time_usec"]

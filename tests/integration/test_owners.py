@@ -71,6 +71,8 @@ def test_short_lived(shared, situations, source):
     """Gone before anybody could look: exact on ebpf, and on netlink no more than is true."""
     s = situations(shared, "pair")
     port = s.port
+    # A listener that no look of netlink's has shown leaves nothing to tell directions by.
+    shared.wait_event("listen", port)
     s.finish()
     s.close()
     out = shared.wait_event("close", port, direction="outbound")["connection"]["owner"]
