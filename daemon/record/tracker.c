@@ -611,7 +611,8 @@ static void udp_connect(struct tracker *t, const struct event *ev) {
                 /* The end of what it was is not this call's remote end. */
                 local.local_port = plain.local_port = e.record->local_port;
                 record_begin(t, &r, &local, RECORD_OPEN);
-                memcpy(r.local, e.record->local, sizeof(r.local));
+                if (r.family == e.record->family)
+                        memcpy(r.local, e.record->local, sizeof(r.local));
                 if (e.extent == LIVE_LISTENERS)
                         listener_close(t, &e, &plain, 0);
                 else
