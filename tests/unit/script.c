@@ -130,6 +130,7 @@ static bool type_parse(const char *type, char **rest, struct event *ev) {
                 { "state", EVENT_STATE, false, true, true },
                 { "bind", EVENT_BIND, true, true, true },
                 { "connect", EVENT_CONNECT, true, true, true },
+                { "peer", EVENT_PEER, true, true, true },
                 { "release", EVENT_RELEASE, true, true, true },
                 { "owner", EVENT_OWNER, false, true, false },
                 { "found", EVENT_FOUND, false, true, false },
@@ -164,6 +165,7 @@ static bool type_parse(const char *type, char **rest, struct event *ev) {
                      end_parse(NEXT(), ev, true);
                 break;
         case EVENT_DESTROYED:
+        case EVENT_PEER:
                 ok = ok && end_parse(NEXT(), ev, false) && end_parse(NEXT(), ev, true);
                 break;
         case EVENT_REFUSED:
@@ -193,14 +195,19 @@ static bool type_parse(const char *type, char **rest, struct event *ev) {
 
 static bool option_parse(char *word, struct event *ev) {
         char *value = strchr(word, '=');
-        unsigned error;
+        unsigned named;
         uint64_t n = 0;
 
+        if (strcmp(word, "udp") == 0) {
+                ev->transport = IPPROTO_UDP;
+                return true;
+        }
         if (!value) {
                 static const struct name flags[] = {
                         { "v6only", EVENT_V6ONLY },
                         { "autobound", EVENT_AUTOBOUND },
                         { "listeners-only", EVENT_LISTENERS_ONLY },
+                        { "connected", EVENT_CONNECTED },
                         { NULL, 0 },
                 };
                 unsigned flag;
@@ -211,10 +218,16 @@ static bool option_parse(char *word, struct event *ev) {
                 return true;
         }
         *value++ = 0;
-        if (strcmp(word, "error") == 0) {
-                if (!name_parse(errors, value, &error))
+        if (strcmp(word, "was") == 0) {
+                if (!name_parse(states, value, &named))
                         return false;
-                ev->error = (uint16_t) error;
+                ev->old_state = (uint8_t) named;
+                return true;
+        }
+        if (strcmp(word, "error") == 0) {
+                if (!name_parse(errors, value, &named))
+                        return false;
+                ev->error = (uint16_t) named;
                 return true;
         }
         if (!number_parse(value, &n))

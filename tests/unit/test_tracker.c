@@ -136,7 +136,7 @@ static void test_tcp(void **state) {
 
 static void test_udp(void **state) {
         (void) state;
-        play("udp.txt", 8);
+        play("udp.txt", 10);
 }
 
 static void test_snapshot(void **state) {
@@ -146,7 +146,7 @@ static void test_snapshot(void **state) {
 
 static void test_netlink(void **state) {
         (void) state;
-        play("netlink.txt", 5);
+        play("netlink.txt", 8);
 }
 
 static void test_owners(void **state) {
