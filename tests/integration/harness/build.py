@@ -17,10 +17,12 @@ HELPERS = {
         "tests/helpers/situations_tcp.c",
         "tests/helpers/situations_udp.c",
         "tests/helpers/situations_owner.c",
+        "tests/helpers/situations_more.c",
         "tests/helpers/actor.c",
         "tests/helpers/uring.c",
         "tests/helpers/helper.c",
     ],
+    "swarm": ["tests/helpers/swarm.c", "tests/helpers/helper.c"],
     "spawntime": ["bench/spawntime.c", "tests/helpers/helper.c"],
     "querytime": ["bench/querytime.c", "tests/helpers/helper.c"],
 }
