@@ -55,7 +55,8 @@ static void help(FILE *f) {
               "  --processes=N    client processes (200)\n"
               "  --connections=N  of each of them (100)\n"
               "  --workers=N      processes that accept (4)\n"
-              "  --port=N         where they listen (21000)\n"
+              "  --port=N         where they listen; another one for each swarm of a namespace "
+              "(21000)\n"
               "  --one-by-one     a client starts when the one before has ended\n"
               "  --no-exec        clients are forked only, and so live shorter\n"
               "  --seconds=N      gives up after that time (120)\n",
@@ -91,6 +92,8 @@ static _Noreturn void run_client(unsigned client) {
 
                 if (fd < 0)
                         helper_die("socket");
+                /* The swarm before this one, on another port, has left its in TIME_WAIT. */
+                helper_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
                 if (bind(fd, (struct sockaddr *) &from, sizeof(from)) < 0)
                         helper_die("bind of client %u to port %u", client, ntohs(from.sin_port));
                 if (connect(fd, (struct sockaddr *) &to, sizeof(to)) < 0)
