@@ -175,7 +175,7 @@ void cell_detail(struct buf *b, const struct style *style, const struct row *row
                         buf_text(b, "events are missing here, nobody knows how many");
                 return;
         }
-        if (row->lost > 0) {
+        if (row->lost != 0 || string_is(&row->kind, "lost")) {
                 if (!string_is(&row->kind, "lost"))
                         buf_text(b, "; ");
                 buf_number(b, row->lost);
