@@ -98,6 +98,9 @@ static _Noreturn void run_client(unsigned client) {
                         helper_die("bind of client %u to port %u", client, ntohs(from.sin_port));
                 if (connect(fd, (struct sockaddr *) &to, sizeof(to)) < 0)
                         helper_die("connect number %u of client %u", i, client);
+                /* Without an answer the queue of who has not been accepted would grow and grow. */
+                if (read(fd, &byte, 1) != 1)
+                        helper_die("no answer to connection %u of client %u", i, client);
                 if (i + 1 < arg_connections)
                         close(fd);
         }
@@ -121,6 +124,8 @@ static _Noreturn void run_worker(int listener) {
                 if (client >= arg_processes || i >= arg_connections)
                         helper_die("a connection of somebody else");
                 board->acceptors[client * arg_connections + i] = getpid();
+                if (send(fd, "", 1, MSG_NOSIGNAL) != 1)
+                        helper_die("send");
                 if (read(fd, &byte, 1) != 0)
                         helper_die("the connection did not end");
                 close(fd);
