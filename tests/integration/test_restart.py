@@ -44,7 +44,14 @@ def test_a_clean_restart(make_daemon, situations):
     assert d.status()["started_usec"] > status["started_usec"]
     (again,) = d.listeners(ports=[s.port])
     assert again == l
-    assert sorted(d.connections(ports=[pair.port]), key=lambda c: c["id"]) == connections
+    def same():
+        # Who is behind them may be known better than before, but not be somebody else.
+        for now, was in zip(sorted(d.connections(ports=[pair.port]), key=lambda c: c["id"]), connections):
+            assert {**now, "owner": None} == {**was, "owner": None}
+            assert now["owner"]["pid"] == was["owner"]["pid"]
+        return True
+
+    assert len(d.connections(ports=[pair.port])) == 2 and same()
     # What lasted is not told twice.
     for port in (s.port, pair.port):
         assert [e["kind"] for e in d.events(filter={"ports": [port]})].count("listen") == 1
@@ -74,17 +81,18 @@ def test_what_ended_meanwhile(make_daemon, situations):
     fresh = situations(d, "listen", port=7103)
     d.start()
     assert [e["kind"] for e in d.events(filter={"ports": [7100]})] == ["listen", "unlisten"]
-    assert [e["kind"] for e in d.events(filter={"ports": [7101]})] == ["listen", "unlisten", "listen"]
+    lives = {}
+    for e in d.events(filter={"ports": [7101]}):
+        lives.setdefault(e["listener"]["id"], []).append(e["kind"])
+    assert list(lives.values()) == [["listen", "unlisten"], ["listen"]]
     assert d.listeners(ports=[7101])[0]["first_seen_usec"] == first_seen
     closes = d.events(filter={"ports": [7102], "kinds": ["close"]})
     assert {e["connection"]["direction"] for e in closes} == {"inbound", "outbound"}
     assert d.connections(ports=[7102]) == []
-    assert [l["local"]["port"] for l in d.listeners()] == [7101, 7103] or sorted(
-        l["local"]["port"] for l in d.listeners()
-    ) == [7101, 7102, 7103]
-    assert d.listeners(ports=[fresh.port])[0]["opened_usec"] >= closes[0]["time_usec"] - 60_000_000
-    starts = [e["seq"] for e in d.marks() if e["kind"] == "start"]
-    assert min(e["seq"] for e in closes) > starts[0]
+    assert sorted(l["local"]["port"] for l in d.listeners()) == [7101, 7102, fresh.port]
+    # All of that is told behind the mark of the second start.
+    second_start = [e["seq"] for e in d.marks() if e["kind"] == "start"][1]
+    assert min(e["seq"] for e in closes) > second_start
 
 
 @pytest.mark.timeout(120)
@@ -186,8 +194,7 @@ def test_the_answerer_is_started_again(make_daemon, churn):
     d.settle()
     counts = d.counts("port", filter={"ports": [20000]})["20000"]
     assert (counts["inbound"], counts["outbound"]) == (made["accepted"], made["connected"])
-    restarts = [x["count"] for x in d.status()["losses"] if "answer" in x["where"]]
-    assert restarts == [1]
+    assert d.log().count("answerer is started again") == 1
     assert d.status()["lost"] == 0
 
 

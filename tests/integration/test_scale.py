@@ -62,12 +62,17 @@ def test_a_hundred_thousand_connections(make_daemon, churn):
 
 
 @pytest.mark.parametrize("wishes", [{"reset": True}, {"first": "server"}, {"family": 6}, {"family": 46}])
-def test_other_ways_to_be_fast(daemon, churn, wishes):
+def test_other_ways_to_be_fast(daemon, churn, wishes, source):
     daemon.namespace.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
     made = churn(daemon, count=5000, processes=2, port=PORTS[0], **wishes)
     assert made["accepted"] == 5000
     daemon.settle()
     kinds, opened, closed = tally(daemon, PORTS)
-    assert set(kinds.values()) == {5000} and len(kinds) == 4, kinds
+    if source == "netlink" and wishes.get("reset"):
+        # The end that sends the reset loses its ports before sock_diag tells of it.
+        assert kinds["open", "inbound"] == kinds["close", "inbound"] == 5000
+        assert kinds["open", "outbound"] == kinds["close", "outbound"] <= 5000
+    else:
+        assert set(kinds.values()) == {5000} and len(kinds) == 4, kinds
     assert opened == closed
     assert daemon.status()["lost"] == 0

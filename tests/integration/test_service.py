@@ -67,11 +67,24 @@ def test_drop_ins_override(make_daemon):
     assert d.status()["capacity_bytes"] == 24 << 20
 
 
-@pytest.mark.parametrize("arguments", [["--nothing"], ["--source=nothing"], ["more"], ["--state=/nowhere/at/all"]])
+@pytest.mark.parametrize("arguments", [["--nothing"], ["--source=nothing"], ["more"], ["--runtime=/nowhere/at/all"]])
 def test_command_lines_that_make_no_sense(make_daemon, arguments):
     d = make_daemon(start=False, arguments=arguments)
     status, log = d.start_failing()
     assert status > 0 and log.strip()
+
+
+def test_a_state_folder_that_cannot_be_used(make_daemon, situations):
+    """It goes on without, and says so."""
+    d = make_daemon(start=False, arguments=["--state=/nowhere/at/all"])
+    d.start()
+    status = d.status()
+    assert status["state"] == "degraded" and "/nowhere/at/all" in status["degraded_reason"]
+    assert "/nowhere/at/all" in d.log()
+    s = situations(d, "listen")
+    d.wait_event("listen", s.port)
+    text = d.portctl("status").stdout
+    assert "degraded" in text and "/nowhere/at/all" in text
 
 
 def test_a_config_folder_that_is_not_there(make_daemon):
@@ -238,8 +251,11 @@ def test_the_recorder_reads_no_client_byte(daemon):
     """It has the listening socket, to hand it on, and none that was accepted from it."""
     with daemon.client() as c:
         c.call("io.portwatch.Status")
-        with open("/proc/net/unix") as f:
-            inodes = {line.split()[6] for line in f if daemon.socket_path in line}
+        # The accepted one is in the namespace of the client, which is this process's.
+        inodes = set()
+        for process in ("self", daemon.process.pid):
+            with open(f"/proc/{process}/net/unix") as f:
+                inodes |= {line.split()[6] for line in f if daemon.socket_path in line}
         held = set()
         for fd in os.listdir(f"/proc/{daemon.process.pid}/fd"):
             target = os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}")
@@ -333,6 +349,7 @@ def test_members_of_the_group_see_all(make_daemon, situations):
     d.configure(f"[Answerer]\nGroup={group.gr_name}\n")
     d.start()
     s = situations(d, "listen")
+    d.wait_event("listen", s.port)
     wait_until(lambda: d.listeners(ports=[s.port])[0]["owner"]["pid"] is not None)
     wrapper = as_user(STRANGER, group.gr_gid)
     assert d.portctl("status", "-j", wrapper=wrapper).rows[0]["view"] == "full"
@@ -401,8 +418,9 @@ def test_socket_activation(make_daemon, namespace):
     d.wrapper = ["sh", "-c", 'export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@"']
     popen = namespace.popen
 
-    def with_socket(argv, **kwargs):
+    def with_socket(argv, preexec_fn, **kwargs):
         def before():
+            preexec_fn()
             os.dup2(s.fileno(), 3)
 
         return popen(argv, preexec_fn=before, pass_fds=[3], **kwargs)

@@ -59,6 +59,7 @@ class Daemon:
         self.process = None
         self.notified = []
         self.runs = 0
+        self.notify = None
         # Short, for the length of a socket's path; open to others, for the tests with other users.
         self.folder = tempfile.mkdtemp(prefix="pw-", dir="/tmp")
         os.chmod(self.folder, 0o755)
@@ -200,6 +201,7 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                self.process = None
                 raise AssertionError(f"portwatchd went on:\n{self.log()[before:]}")
         self.process = None
         return status, self.log()[before:]
@@ -230,7 +232,8 @@ class Daemon:
         self.process.kill()
         self.process.wait()
         self.process = None
-        self._end_notifications()
+        if self.notify:
+            self._end_notifications()
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
