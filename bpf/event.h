@@ -9,16 +9,16 @@
 
 enum event_type {
         EVENT_NONE = 0,
-        EVENT_STATE,          /* TCP: old_state to new_state */
-        EVENT_BIND,           /* UDP: bound by bind() */
-        EVENT_CONNECT,        /* UDP: connect() to remote */
-        EVENT_PEER,           /* UDP: a datagram from a peer not heard of lately was received */
-        EVENT_RELEASE,        /* the last descriptor was closed, in the closer's own call */
-        EVENT_OWNER,          /* a later look found the process behind cookie */
-        EVENT_REFUSED,        /* a packet for a port where nobody listens */
-        EVENT_PROCESS,        /* struct event_process: the executable of a process */
-        EVENT_CGROUP,         /* struct event_cgroup: the path of a control group */
-        EVENT_LOST,           /* count events are missing before this one */
+        EVENT_STATE,   /* TCP: old_state to new_state */
+        EVENT_BIND,    /* UDP: bound by bind() */
+        EVENT_CONNECT, /* UDP: connect() to remote */
+        EVENT_PEER,    /* UDP: a datagram from a peer not heard of lately was received */
+        EVENT_RELEASE, /* the last descriptor was closed, in the closer's own call */
+        EVENT_OWNER,   /* who accepted cookie, in its call, or who holds it by a later look */
+        EVENT_REFUSED, /* a packet for a port where nobody listens */
+        EVENT_PROCESS, /* struct event_process: the executable of a process */
+        EVENT_CGROUP,  /* struct event_cgroup: the path of a control group */
+        EVENT_LOST,    /* count events are missing before this one */
         EVENT_SNAPSHOT_BEGIN, /* sockets found from here on are the truth for netns (0: all) */
         EVENT_FOUND,          /* a socket in state new_state, seen in a dump */
         EVENT_SNAPSHOT_END,   /* what was not found in between and had no event since is gone */

@@ -318,6 +318,38 @@ int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
 }
 
 /*
+ * Who accepted, in its own call: where the kernel lets programs hang on functions. The number of
+ * arguments differs between kernels, so the result is asked for rather than taken from them.
+ */
+SEC("fexit/inet_csk_accept")
+int accepted(void *ctx) {
+        struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
+        struct sock *sk;
+        struct event *ev;
+        __u64 result = 0;
+
+        if (bpf_get_func_ret(ctx, &result) < 0 || result == 0)
+                return 0;
+        sk = (struct sock *) result;
+        if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+                return 0;
+        tell_process(leader);
+        ev = ring_take(sizeof(*ev));
+        if (!ev)
+                return 0;
+        __builtin_memset(ev, 0, sizeof(*ev));
+        ev->type = EVENT_OWNER;
+        ev->transport = IPPROTO_TCP;
+        ev->flags = EVENT_IN_PROCESS | EVENT_HAS_SOCKET;
+        ev->time_ns = bpf_ktime_get_boot_ns();
+        /* Given to it when it was established. */
+        ev->cookie = (__u64) BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+        fill_process(ev, leader);
+        bpf_ringbuf_submit(ev, 0);
+        return 0;
+}
+
+/*
  * UDP has no states: what counts is bind(), connect() and the last close. All in the caller's
  * own call, at the root of the control groups, so in every namespace. The helpers that take typed
  * pointers are not for these programs; current is read with probes.

@@ -84,7 +84,8 @@ static uint32_t own_pid_namespace(void) {
         return (uint32_t) st.st_ino;
 }
 
-static int load(struct portwatch_bpf **ret, size_t ring_bytes) {
+/* with_accept: with the program that not every kernel takes. */
+static int load_once(struct portwatch_bpf **ret, size_t ring_bytes, bool with_accept) {
         struct portwatch_bpf *skeleton;
         int r;
 
@@ -93,7 +94,9 @@ static int load(struct portwatch_bpf **ret, size_t ring_bytes) {
         if (!skeleton)
                 return -errno;
         skeleton->rodata->own_pid_namespace = own_pid_namespace();
-        r = bpf_map__set_max_entries(skeleton->maps.ring, (uint32_t) ring_bytes);
+        r = bpf_program__set_autoload(skeleton->progs.accepted, with_accept);
+        if (r >= 0)
+                r = bpf_map__set_max_entries(skeleton->maps.ring, (uint32_t) ring_bytes);
         if (r >= 0)
                 r = portwatch_bpf__load(skeleton);
         if (r < 0) {
@@ -102,6 +105,12 @@ static int load(struct portwatch_bpf **ret, size_t ring_bytes) {
         }
         *ret = skeleton;
         return 0;
+}
+
+static int load(struct portwatch_bpf **ret, size_t ring_bytes) {
+        int r = load_once(ret, ring_bytes, true);
+
+        return r < 0 ? load_once(ret, ring_bytes, false) : r;
 }
 
 static int ebpf_probe(char ret_why[static 256]) {
@@ -415,11 +424,16 @@ static int attach(struct source *s) {
         skeleton->links.cgroup_made = bpf_program__attach(skeleton->progs.cgroup_made);
         if (!skeleton->links.cgroup_made)
                 return -errno;
+        if (bpf_program__autoload(skeleton->progs.accepted))
+                skeleton->links.accepted = bpf_program__attach(skeleton->progs.accepted);
+        if (!skeleton->links.accepted)
+                snprintf(s->limits, sizeof(s->limits),
+                         "Who accepted a connection is known when it is closed. ");
         /* Kernels before 5.17 do not tell why a packet was dropped. */
         skeleton->links.packet_dropped = bpf_program__attach(skeleton->progs.packet_dropped);
         if (!skeleton->links.packet_dropped)
-                snprintf(s->limits, sizeof(s->limits), "Refused attempts are not seen (%s). ",
-                         strerror(errno));
+                snprintf(s->limits + strlen(s->limits), sizeof(s->limits) - strlen(s->limits),
+                         "Refused attempts are not seen (%s). ", strerror(errno));
         r = attach_cgroup_programs(s);
         if (r < 0)
                 snprintf(s->limits + strlen(s->limits), sizeof(s->limits) - strlen(s->limits),

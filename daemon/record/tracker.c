@@ -690,8 +690,11 @@ static void handle_owner(struct tracker *t, const struct event *ev) {
         if (!entry_find(t, ev->cookie, &e))
                 return;
         r = *e.record;
-        if (take_owner_of_look(t, &r, ev))
-                entry_write(t, &e, &r);
+        if (ev->flags & EVENT_IN_PROCESS && r.attribution != ATTRIBUTION_EXACT)
+                take_owner_of_call(t, &r, ev); /* it was just accepted */
+        else if (!take_owner_of_look(t, &r, ev))
+                return;
+        entry_write(t, &e, &r);
 }
 
 /* A socket that was disconnected and connected anew keeps its cookie (connect(2), AF_UNSPEC). */
