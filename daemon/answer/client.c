@@ -8,9 +8,9 @@
 #include "daemon/answer/client.h"
 #include "wire/frame.h"
 
-/* Records or slots looked at in a turn: about a millisecond at the most. */
-#define TURN_BUDGET  4096U
-#define REQUEST_COST 16U /* what a request costs beside that */
+/* Of a turn, in the unit of call.h: some 300 microseconds. */
+#define TURN_BUDGET     16384U
+#define COST_OF_REQUEST 128U
 
 /* A reader that had fallen behind gets more when it has taken all but so much. */
 #define RESUME_BYTES (REPLY_PAUSE_BYTES / 4)
@@ -193,7 +193,7 @@ static int next_request(struct client *c, uint64_t *budget, bool *ret_idle) {
                 *ret_idle = true;
                 return r;
         }
-        *budget -= *budget < REQUEST_COST ? *budget : REQUEST_COST;
+        budget_spend(budget, COST_OF_REQUEST);
         return take_request(c, text, size);
 }
 

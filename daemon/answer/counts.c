@@ -172,7 +172,7 @@ static int count_open(struct call *c, enum live_extent extent, uint64_t *budget)
 
                 if (*budget == 0)
                         return CALL_AGAIN;
-                (*budget)--;
+                budget_spend(budget, COST_OF_SLOT);
                 if (live_read(live, extent, (uint32_t) n->slot, &r, &o) <= 0)
                         continue;
                 if (!view_shows_open(c->view, netns, &r, &o) ||
@@ -211,6 +211,7 @@ static int count_past(struct call *c, uint64_t *budget) {
                         n->phase++;
                         return CALL_DONE;
                 }
+                budget_spend(budget, COST_OF_RECORD);
                 if (!view_shows_past(c->view, &r, &o) || !filter_matches_owner(&n->filter, &o))
                         continue;
                 k = add(c, &r, &o, add_past);

@@ -69,6 +69,7 @@ static int listing_step(struct call *c, uint64_t *budget) {
                 /* A look at what may be just being written saves the copy of what is not wanted. */
                 if (!filter_matches_record(&l->filter, &s->live.slots[l->extent][l->slot]))
                         continue;
+                budget_spend(budget, COST_OF_SLOT);
                 if (live_read(&s->live, l->extent, (uint32_t) l->slot, &r, &o) <= 0)
                         continue;
                 if (!view_shows_open(c->view, netns, &r, &o) ||

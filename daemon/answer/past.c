@@ -125,6 +125,7 @@ static int give_events(struct call *c, struct past *p, uint64_t *budget) {
                 }
                 if (found == 0)
                         break;
+                budget_spend(budget, COST_OF_RECORD);
                 if (!view_shows_past(c->view, &r, &o) || !filter_matches_owner(&p->filter, &o) ||
                     !show_can(&r))
                         continue;
