@@ -128,16 +128,26 @@ static void segment_mend(struct segment *s, uint64_t count) {
         atomic_store(&s->count, count);
 }
 
-/* A segment whose recycling was cut short by a kill, which left its header half written. */
-static void segment_finish(struct segment *s, uint32_t index, uint32_t n) {
-        uint64_t generation = atomic_load(&s->generation);
+/*
+ * A segment whose recycling was cut short by a kill, which left its header half written. Returns
+ * the number of the first record that it held, 0 if unknown: if that is not long past, it was
+ * damage and no kill.
+ */
+static uint64_t segment_finish(struct segment *s, uint32_t index, uint32_t n) {
+        uint64_t generation = atomic_load(&s->generation), first = segment_records(s)[0].seq;
 
         if (segment_valid(s, index, n) && atomic_load(&s->count) > 0)
                 /* Nothing was changed yet. */
                 atomic_store(&s->generation, generation + 1);
-        else
+        else {
                 /* What it held was about to go anyway. */
+                s->first_seq = first;
+                if (!record_whole(s, 0) || first > INT64_MAX)
+                        first = 0;
                 segment_format(s, index, n, 0);
+                return first;
+        }
+        return 0;
 }
 
 /*
@@ -146,12 +156,16 @@ static void segment_finish(struct segment *s, uint32_t index, uint32_t n) {
  */
 static int history_recover(struct history *h) {
         const struct segment *newest = NULL;
+        uint64_t gone = 0;
 
         for (uint32_t i = 0; i < h->n_segments; i++) {
                 struct segment *s = segment_at(h, i);
 
-                if (segment_placed(s, i, h->n_segments) && atomic_load(&s->generation) & 1)
-                        segment_finish(s, i, h->n_segments);
+                if (segment_placed(s, i, h->n_segments) && atomic_load(&s->generation) & 1) {
+                        uint64_t first = segment_finish(s, i, h->n_segments);
+
+                        gone = first > gone ? first : gone;
+                }
                 if (!segment_valid(s, i, h->n_segments))
                         return -EBADMSG;
                 if (s->first_seq != 0 && (!newest || s->first_seq > newest->first_seq)) {
@@ -187,6 +201,9 @@ static int history_recover(struct history *h) {
                 if (count > 0 && s->first_seq + count == h->next_seq)
                         h->last_kind = segment_records(s)[count - 1].kind;
         }
+        /* The newest was damaged and is gone: its numbers are not given again. */
+        if (gone >= h->next_seq)
+                h->next_seq = gone + SEGMENT_RECORDS_MAX;
         return 0;
 }
 
