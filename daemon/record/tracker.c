@@ -465,8 +465,8 @@ static uint32_t adopt_port(struct tracker *t, const struct record *connection) {
         struct entry e;
         struct record r;
 
-        if (slot == LISTENERS_NONE)
-                return slot;
+        if (slot == LISTENERS_NONE || connection->local_port == 0)
+                return LISTENERS_NONE;
         e = entry_at(t, slot | REF_LISTENER);
         r = *e.record;
         r.local_port = connection->local_port;
