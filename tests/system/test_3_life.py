@@ -182,17 +182,19 @@ def test_reload(machine):
 
     def one_only():
         with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
-            first.settimeout(10)
-            second.settimeout(10)
-            first.connect(machine.path(SOCKET))
-            first.sendall(STATUS)
-            if not first.recv(65536):
-                return False
+            for s in (first, second):
+                s.settimeout(10)
+            try:
+                first.connect(machine.path(SOCKET))
+                first.sendall(STATUS)
+                assert first.recv(65536), "the old answerer had taken it"
+            except ConnectionError as e:
+                raise AssertionError(f"the old answerer had taken it: {e}")
             second.connect(machine.path(SOCKET))
             try:
                 second.sendall(STATUS)
                 return second.recv(65536) == b""
-            except (BrokenPipeError, ConnectionResetError):
+            except ConnectionError:
                 return True
 
     wait_until(one_only, "the new limit")
