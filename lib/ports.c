@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,46 +57,52 @@ int category_parse(const char *name) {
         return -EINVAL;
 }
 
+/* Reads until the end or the buffer is full. */
+static int read_fully(int fd, char *to, size_t size, size_t *ret_size) {
+        size_t n = 0;
+
+        while (n < size) {
+                ssize_t k = read(fd, to + n, size - n);
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                if (k == 0)
+                        break;
+                n += (size_t) k;
+        }
+        *ret_size = n;
+        return 0;
+}
+
 /* The whole file, with a NUL behind it. */
 static int read_bounded(int fd, size_t max, char **ret, size_t *ret_size) {
-        size_t size = 0, allocated = 0;
-        char *text = NULL;
+        size_t allocated = 64U * 1024, size = 0, n = 0;
+        char *text = malloc(allocated);
 
-        for (;;) {
-                ssize_t n;
+        while (text) {
+                int r = read_fully(fd, text + size, allocated - size, &n);
+                char *larger;
 
-                if (size + 1 >= allocated) {
-                        char *larger;
-
-                        allocated = allocated ? allocated * 2 : 64U * 1024;
-                        larger = realloc(text, allocated);
-                        if (!larger) {
-                                free(text);
-                                return -ENOMEM;
-                        }
-                        text = larger;
-                }
-                n = read(fd, text + size, allocated - size - 1);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0) {
-                        int r = -errno;
-
+                size += n;
+                if (r < 0 || size > max) {
                         free(text);
-                        return r;
+                        return r < 0 ? r : -EFBIG;
                 }
-                if (n == 0)
-                        break;
-                size += (size_t) n;
-                if (size > max) {
+                if (size < allocated) {
+                        text[size] = 0;
+                        *ret = text;
+                        *ret_size = size;
+                        return 0;
+                }
+                allocated *= 2;
+                larger = realloc(text, allocated);
+                if (!larger)
                         free(text);
-                        return -EFBIG;
-                }
+                text = larger;
         }
-        text[size] = 0;
-        *ret = text;
-        *ret_size = size;
-        return 0;
+        return -ENOMEM;
 }
 
 /* A decimal number of at most 65535 without a sign. */
@@ -183,20 +188,18 @@ int services_load(struct services **ret, int fd, unsigned *ret_skipped) {
         if (!s)
                 return -ENOMEM;
         r = read_bounded(fd, REGISTRY_MAX_BYTES, &s->text, &size);
-        if (r < 0) {
-                services_free(s);
-                return r;
-        }
+        if (r < 0)
+                goto fail;
         if (memchr(s->text, 0, size)) {
-                services_free(s);
-                return -EBADMSG;
+                r = -EBADMSG;
+                goto fail;
         }
         for (size_t i = 0; i < size; i++)
                 lines += s->text[i] == '\n';
         s->table = calloc(lines + 1, sizeof(*s->table));
         if (!s->table) {
-                services_free(s);
-                return -ENOMEM;
+                r = -ENOMEM;
+                goto fail;
         }
 
         rest = s->text;
@@ -214,6 +217,9 @@ int services_load(struct services **ret, int fd, unsigned *ret_skipped) {
                 *ret_skipped = skipped;
         *ret = s;
         return 0;
+fail:
+        services_free(s);
+        return r;
 }
 
 struct services *services_free(struct services *s) {
@@ -270,18 +276,24 @@ size_t services_list(const struct services *s, uint16_t port, unsigned transport
 }
 
 int ports_ephemeral_range(uint16_t *ret_first, uint16_t *ret_last) {
-        unsigned first, last;
-        FILE *f;
-        int n;
+        char text[64], *rest = text, *first;
+        uint16_t from, to;
+        size_t n = 0;
+        int fd, r;
 
-        f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-        if (!f)
+        fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
                 return -errno;
-        n = fscanf(f, "%u %u", &first, &last);
-        fclose(f);
-        if (n != 2 || first > last || last > UINT16_MAX)
+        r = read_fully(fd, text, sizeof(text) - 1, &n);
+        close(fd);
+        if (r < 0)
+                return r;
+        text[n] = 0;
+        text[strcspn(text, "\n")] = 0;
+        first = strsep(&rest, "\t ");
+        if (!rest || parse_port(first, &from) < 0 || parse_port(rest, &to) < 0 || from > to)
                 return -EBADMSG;
-        *ret_first = (uint16_t) first;
-        *ret_last = (uint16_t) last;
+        *ret_first = from;
+        *ret_last = to;
         return 0;
 }

@@ -25,7 +25,7 @@ struct clients {
         bool doorbell_watched;
         uint64_t resume_usec; /* when to accept again, UINT64_MAX: we do */
         uint64_t timer_usec;  /* what the timer is set for, UINT64_MAX: nothing */
-        struct client *all[]; /* service.clients of them, room for limits.connections */
+        struct client **all;  /* service.clients of them, room for limits.connections */
 };
 
 static bool is_full(const struct clients *c, uid_t uid) {
@@ -220,7 +220,7 @@ int clients_new(struct clients **ret, sd_event *event, int listen_fd, int doorbe
         struct clients *c;
         int r;
 
-        c = calloc(1, sizeof(*c) + limits->connections * sizeof(c->all[0]));
+        c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
         c->host = (struct client_host){
@@ -234,7 +234,8 @@ int clients_new(struct clients **ret, sd_event *event, int listen_fd, int doorbe
         c->limits = *limits;
         c->doorbell_fd = doorbell_fd;
         c->service.max_followers = limits->followers;
-        r = add_sources(c, event, listen_fd, doorbell_fd);
+        c->all = calloc(limits->connections, sizeof(struct client *));
+        r = c->all ? add_sources(c, event, listen_fd, doorbell_fd) : -ENOMEM;
         if (r < 0) {
                 clients_free(c);
                 return r;
@@ -253,6 +254,7 @@ struct clients *clients_free(struct clients *c) {
         sd_event_source_disable_unref(c->doorbell);
         sd_event_source_disable_unref(c->timer);
         free(c->host.spare.data);
+        free(c->all);
         if (c->service.store.live.header)
                 store_close(&c->service.store);
         free(c);
