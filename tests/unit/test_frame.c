@@ -101,30 +101,36 @@ static void test_newline(void **state) {
         check(BYTES("{}\n{}\0{}\n"), "{}|n;{}|0;{}|n;");
 }
 
+static void receive(struct frame *f, const char *bytes, size_t size) {
+        size_t room;
+        char *to;
+
+        assert_int_equal(frame_space(f, &to, &room), 0);
+        assert_true(room >= size);
+        memcpy(to, bytes, size);
+        frame_received(f, size);
+}
+
 /* A newline before the NUL is white space, also when they do not come together. */
 static void test_newline_before_nul(void **state) {
         struct frame f = {};
         const char *text;
-        size_t room, size;
-        char *to, end;
+        size_t size;
+        char end;
 
         (void) state;
         check(BYTES("{}\n\0"), "{}\n|0;");
         check(BYTES("{}\n\0{}\n\0"), "{}\n|0;{}\n|0;");
         check(BYTES("{}\r\n \n\n\0{}\0"), "{}\r\n \n\n|0;{}|0;");
 
-        assert_int_equal(frame_space(&f, &to, &room), 0);
-        memcpy(to, "{}\n", 3);
-        frame_received(&f, 3);
+        receive(&f, BYTES("{}\n"));
         assert_int_equal(frame_next(&f, false, &text, &size, &end), 0);
         assert_true(frame_is_partial(&f));
         assert_int_equal(frame_next(&f, true, &text, &size, &end), 1);
         assert_int_equal(end, '\n');
         assert_false(frame_is_partial(&f));
 
-        assert_int_equal(frame_space(&f, &to, &room), 0);
-        memcpy(to, "\0{}\0\0", 5);
-        frame_received(&f, 5);
+        receive(&f, BYTES("\0{}\0\0"));
         assert_int_equal(frame_next(&f, true, &text, &size, &end), 1);
         assert_int_equal(end, '\0');
         assert_int_equal(size, 2);

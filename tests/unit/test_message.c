@@ -11,13 +11,15 @@
 
 #include "wire/message.h"
 
+/* In memory of its own and without its NUL, so that a sanitizer sees a read past the end. */
 static int parse(struct message *ret, const char *text, struct message_problem *ret_problem) {
         size_t size = strlen(text);
-        char *copy = malloc(size);
+        char *copy = strdup(text);
         int r;
 
         assert_non_null(copy);
-        memcpy(copy, text, size);
+        copy = realloc(copy, size ? size : 1);
+        assert_non_null(copy);
         r = message_parse(ret, copy, size, ret_problem);
         free(copy);
         return r;
