@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """portwatchd as a service: configuration, sources, confinement, who sees what."""
 
+import grp
+import json
 import os
 import select
 import shutil
 import signal
+import socket
 import stat
+import subprocess
 
 import pytest
 
@@ -144,8 +148,6 @@ WITHOUT_ANYTHING = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 
 
 def can_drop(wrapper):
-    import subprocess
-
     return subprocess.run([*wrapper, "true"], stderr=subprocess.DEVNULL).returncode == 0
 
 
@@ -340,8 +342,6 @@ def test_other_namespaces_are_not_for_strangers(daemon, situations):
 
 
 def test_members_of_the_group_see_all(make_daemon, situations):
-    import grp
-
     d = make_daemon(start=False)
     group = next((g for g in grp.getgrall() if g.gr_gid not in (0, STRANGER) and g.gr_name in ("daemon", "games", "mail")), None)
     if not group:
@@ -359,16 +359,14 @@ def test_members_of_the_group_see_all(make_daemon, situations):
 
 def test_following_in_the_limited_view(daemon, situations):
     process = daemon.namespace.popen(
-        [*as_user(STRANGER), daemon.build.portctl, f"--socket={daemon.socket_path}", "follow", "-j"],
-        stdout=__import__("subprocess").PIPE,
+        [*as_user(STRANGER), daemon.build.portctl, f"--socket={daemon.socket_path}", "follow", "-j", f"--netns={daemon.namespace.inode}"],
+        stdout=subprocess.PIPE,
     )
     try:
         wait_until(lambda: daemon.status()["followers"] == 1)
         theirs = situations(daemon, "listen")
         daemon.wait_event("listen", theirs.port)
         mine = situations(daemon, "listen", uid=STRANGER)
-        import json
-
         assert select.select([process.stdout], [], [], 10)[0]
         row = json.loads(process.stdout.readline())
         assert row["listener"]["local"]["port"] == mine.port
@@ -381,8 +379,6 @@ def test_one_stranger_cannot_lock_out_the_others(make_daemon):
     d = make_daemon(start=False)
     d.configure("[Answerer]\nMaxClients=64\nMaxClientsPerUser=4\n")
     d.start()
-    import subprocess
-
     hog = d.namespace.popen(
         [*as_user(STRANGER), "/usr/bin/python3", "-c",
          "import socket,sys\n"
@@ -405,8 +401,6 @@ def test_socket_activation(make_daemon, namespace):
         pytest.skip("no systemd-socket-activate here")
     d = make_daemon(start=False)
     listen = os.path.join(d.runtime, "portwatch.sock")
-    import socket
-
     s = socket.socket(socket.AF_UNIX)
     s.bind(listen)
     s.listen()

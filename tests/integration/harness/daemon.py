@@ -348,12 +348,8 @@ class Daemon:
         """
         mark = self.status()["next_seq"] - 1
         with self.namespace.entered():
-            server = socket.socket()
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            server.bind(("127.0.0.1", SENTINEL_PORT))
-            server.listen()
-            client = socket.create_connection(server.getsockname())
-        accepted, (_, port) = server.accept()
+            server = socket.create_server(("127.0.0.1", SENTINEL_PORT))
+            client = socket.socket()
 
         def seen(kind, **properties):
             wanted = self._filter({"kinds": [kind], "ports": [SENTINEL_PORT]})
@@ -363,12 +359,14 @@ class Daemon:
                         return True
             return False
 
+        wait_until(lambda: seen("listen"), "the sentinel's listener")
+        client.connect(server.getsockname())
+        accepted, (_, port) = server.accept()
         client.close()
         accepted.close()
         here = {"address": "127.0.0.1", "port": port}
         wait_until(lambda: seen("close", direction="outbound", local=here), "the sentinel's close")
         wait_until(lambda: seen("close", direction="inbound", remote=here), "the sentinel's close")
-        wait_until(lambda: seen("listen"), "the sentinel's listener")
         server.close()
         wait_until(lambda: seen("unlisten"), "the sentinel's unlisten")
 
