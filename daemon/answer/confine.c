@@ -160,7 +160,6 @@ static int set_limits(unsigned max_descriptors) {
         } limits[] = {
                 { RLIMIT_NOFILE, max_descriptors },
                 { RLIMIT_CORE, 0 },
-                { RLIMIT_FSIZE, 0 },
                 { RLIMIT_DATA, SANITIZED ? RLIM_INFINITY : DATA_MAX_BYTES },
                 { RLIMIT_NPROC, SANITIZED ? RLIM_INFINITY : 0 },
                 { RLIMIT_MSGQUEUE, 0 },
@@ -202,15 +201,18 @@ static int drop_ambient(void) {
 
 /* Without the right to it we stay who we are: the recorder's user has nothing to lose but its
  * files. */
-static int change_user(const struct confinement *c) {
+static int change_user(const struct confinement *c, bool *ret_refused) {
         if (c->uid == (uid_t) -1)
                 return 0;
         if (setgroups(0, NULL) < 0 && errno != EPERM)
                 return -errno;
         if (setresgid(c->gid, c->gid, c->gid) < 0 && errno != EPERM)
                 return -errno;
-        if (setresuid(c->uid, c->uid, c->uid) < 0 && errno != EPERM)
-                return -errno;
+        if (setresuid(c->uid, c->uid, c->uid) < 0) {
+                if (errno != EPERM)
+                        return -errno;
+                *ret_refused = true;
+        }
         return 0;
 }
 
@@ -224,7 +226,7 @@ static int not_dumpable(void) {
 }
 
 /* What the kernel says of us, but for the filter, which would not let us ask. */
-static int verify_credentials(const struct confinement *c) {
+static int verify_credentials(const struct confinement *c, bool refused) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct caps[2];
         uid_t real, effective, saved;
@@ -241,9 +243,12 @@ static int verify_credentials(const struct confinement *c) {
                 return -EPERM;
         if (getresuid(&real, &effective, &saved) < 0)
                 return -errno;
-        /* Root must not have stayed root when somebody else was asked for. */
+        /*
+         * Root must not have stayed root when somebody else was asked for, unless the kernel said
+         * no: without a capability it owns files, and the filter opens none.
+         */
         if (real != effective || real != saved ||
-            (c->uid != (uid_t) -1 && c->uid != 0 && real == 0))
+            (c->uid != (uid_t) -1 && c->uid != 0 && real == 0 && !refused))
                 return -EPERM;
         return 0;
 }
@@ -253,6 +258,7 @@ static int verify_filter(void) {
 }
 
 int confine(const struct confinement *c, const char **ret_step) {
+        bool refused = false;
         int r;
 
 #define STEP(name, expression)                                                                     \
@@ -266,12 +272,12 @@ int confine(const struct confinement *c, const char **ret_step) {
 
         STEP("limit resources", set_limits(c->max_descriptors));
         STEP("drop the bounding set", drop_bounding());
-        STEP("change user", change_user(c));
+        STEP("change user", change_user(c, &refused));
         STEP("drop ambient capabilities", drop_ambient());
         STEP("drop capabilities", drop_sets());
         STEP("forbid new privileges", no_new_privileges());
         STEP("hide memory", not_dumpable());
-        STEP("verify credentials", verify_credentials(c));
+        STEP("verify credentials", verify_credentials(c, refused));
         STEP("filter system calls", load_filter());
         STEP("verify the filter", verify_filter());
 #undef STEP
