@@ -45,8 +45,9 @@ static void usage(FILE *to) {
         fputs("portwatch-answer [OPTION]...\n"
               "\n"
               "Answers queries about what portwatchd records. It is started by portwatchd, with\n"
-              "the listening socket, the live table, the history and the doorbell as descriptors\n"
-              "3 to 6, and is of no use alone.\n"
+              "the listening socket, the live table, the history, the doorbell and a pipe to say "
+              "that\n"
+              "it is ready as descriptors 3 to 7, and is of no use alone.\n"
               "\n"
               "  --user=NAME                    become this user\n"
               "  --group=NAME                   whose members see all\n"
@@ -179,6 +180,9 @@ static int open_store(struct store *ret) {
                 return complain("descriptor 3 is no listening Unix socket", -EBADF);
         if (sd_is_fifo(FD_DOORBELL, NULL) <= 0)
                 return complain("descriptor 6 is no pipe", -EBADF);
+        /* Not there, its number would be given to something else and closed with that. */
+        if (sd_is_fifo(FD_READY, NULL) <= 0)
+                return complain("descriptor 7 is no pipe", -EBADF);
         r = store_open(ret, FD_LIVE, FD_HISTORY, arg_services, &services_error);
         if (r < 0)
                 return complain("the recorder's tables", r);
