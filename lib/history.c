@@ -81,15 +81,16 @@ static bool record_whole(const struct segment *s, uint64_t i) {
 /*
  * The number of records up to the last whole one: what a crash or a power loss has left. Of those
  * before it some may be damaged; they keep their numbers, so that none is given twice. The room of
- * the entries is not searched: their text is others' to choose.
+ * the entries is not searched, for their text is others' to choose, unless the header contradicts
+ * itself.
  */
 static uint64_t segment_extent(const struct segment *s) {
-        uint64_t entries = atomic_load(&s->entries), count = atomic_load(&s->count), n = 0;
+        uint64_t entries = atomic_load(&s->entries), count = atomic_load(&s->count);
+        uint64_t n = SEGMENT_RECORDS_MAX;
 
-        if (entries >= sizeof(*s) && entries <= HISTORY_SEGMENT_SIZE)
+        if (count <= n && entries >= sizeof(*s) + count * sizeof(struct record) &&
+            entries <= HISTORY_SEGMENT_SIZE)
                 n = (entries - sizeof(*s)) / sizeof(struct record);
-        if (count <= SEGMENT_RECORDS_MAX && count > n)
-                n = count;
         while (n > 0 && !record_whole(s, n - 1))
                 n--;
         return n;
@@ -128,26 +129,36 @@ static void segment_mend(struct segment *s, uint64_t count) {
         atomic_store(&s->count, count);
 }
 
+/* The greatest number of all that looks like a record, whatever the header says; 0: nothing does.
+ */
+static uint64_t segment_greatest(const struct segment *s) {
+        const struct record *records = segment_records(s);
+        uint64_t greatest = 0;
+
+        for (uint64_t i = 0; i < SEGMENT_RECORDS_MAX; i++)
+                if (records[i].seq > greatest &&
+                    records[i].checksum ==
+                            record_checksum(&records[i], offsetof(struct record, checksum)))
+                        greatest = records[i].seq;
+        return greatest;
+}
+
 /*
  * A segment whose recycling was cut short by a kill, which left its header half written. Returns
- * the number of the first record that it held, 0 if unknown: if that is not long past, it was
- * damage and no kill.
+ * the greatest number in it: if that is not long past, it was damage and no kill.
  */
 static uint64_t segment_finish(struct segment *s, uint32_t index, uint32_t n) {
-        uint64_t generation = atomic_load(&s->generation), first = segment_records(s)[0].seq;
+        uint64_t generation = atomic_load(&s->generation), greatest = 0;
 
         if (segment_valid(s, index, n) && atomic_load(&s->count) > 0)
                 /* Nothing was changed yet. */
                 atomic_store(&s->generation, generation + 1);
         else {
                 /* What it held was about to go anyway. */
-                s->first_seq = first;
-                if (!record_whole(s, 0) || first > INT64_MAX)
-                        first = 0;
+                greatest = segment_greatest(s);
                 segment_format(s, index, n, 0);
-                return first;
         }
-        return 0;
+        return greatest;
 }
 
 /*
@@ -162,9 +173,9 @@ static int history_recover(struct history *h) {
                 struct segment *s = segment_at(h, i);
 
                 if (segment_placed(s, i, h->n_segments) && atomic_load(&s->generation) & 1) {
-                        uint64_t first = segment_finish(s, i, h->n_segments);
+                        uint64_t greatest = segment_finish(s, i, h->n_segments);
 
-                        gone = first > gone ? first : gone;
+                        gone = greatest > gone ? greatest : gone;
                 }
                 if (!segment_valid(s, i, h->n_segments))
                         return -EBADMSG;
@@ -202,7 +213,7 @@ static int history_recover(struct history *h) {
                         h->last_kind = segment_records(s)[count - 1].kind;
         }
         /* The newest was damaged and is gone: its numbers are not given again. */
-        if (gone >= h->next_seq)
+        if (gone >= h->next_seq && gone - h->next_seq < h->n_segments * SEGMENT_RECORDS_MAX)
                 h->next_seq = gone + SEGMENT_RECORDS_MAX;
         return 0;
 }
