@@ -24,7 +24,7 @@
 #include "recorder.h"
 #include "selftest.h"
 #include "source.h"
-#include "store.h"
+#include "files.h"
 #include "sync.h"
 #include "tracker.h"
 
@@ -40,7 +40,7 @@ struct recorder {
         const struct recorder_options *options;
         struct config *config;
         sd_event *event;
-        struct store store;
+        struct files files;
         struct owners *owners;
         struct tracker *tracker;
         const struct source_ops *ops;
@@ -68,7 +68,7 @@ static uint64_t now_ns(clockid_t clock) {
 }
 
 static void degrade(struct recorder *r, const char *reason) {
-        struct live_header *h = r->store.live.header;
+        struct live_header *h = r->files.live.header;
         char field[sizeof("REASON=") + sizeof(h->degraded_reason)];
 
         snprintf(h->degraded_reason, sizeof(h->degraded_reason), "%s", reason);
@@ -87,10 +87,10 @@ static uint64_t append(const struct record *record, uint32_t owner, void *userda
                 return 0;
         if (owner != OWNER_NONE)
                 who = owners_get(r->owners, owner, &key);
-        seq = history_append(r->store.history, record, who, key, NULL, &overwritten);
-        live_count(&r->store.live, LIVE_RECORDS, 1);
+        seq = history_append(r->files.history, record, who, key, NULL, &overwritten);
+        live_count(&r->files.live, LIVE_RECORDS, 1);
         if (overwritten > 0)
-                live_count(&r->store.live, LIVE_OVERWRITTEN, overwritten);
+                live_count(&r->files.live, LIVE_OVERWRITTEN, overwritten);
         r->appended++;
         return seq;
 }
@@ -125,9 +125,9 @@ static void on_listener(struct record *record, uint32_t owner, void *userdata) {
         if (owner != OWNER_NONE)
                 who = owners_get(r->owners, owner, &key);
         opened = record->kind == RECORD_LISTEN && record->first_seen_usec == 0;
-        record->first_seen_usec = known_seen(r->store.known, record, who, opened, &evicted);
+        record->first_seen_usec = known_seen(r->files.known, record, who, opened, &evicted);
         if (evicted)
-                live_count(&r->store.live, LIVE_KNOWN_EVICTED, 1);
+                live_count(&r->files.live, LIVE_KNOWN_EVICTED, 1);
 }
 
 static const struct tracker_ops tracker_ops = {
@@ -143,9 +143,9 @@ static const struct tracker_ops tracker_ops = {
 static void on_lost(struct recorder *r, const struct event *ev) {
         char message[128], field[64];
 
-        live_count(&r->store.live, r->ops == &source_netlink ? LIVE_LOST_NETLINK : LIVE_LOST_RING,
+        live_count(&r->files.live, r->ops == &source_netlink ? LIVE_LOST_NETLINK : LIVE_LOST_RING,
                    ev->count);
-        live_count(&r->store.live, LIVE_RESYNCS, 1);
+        live_count(&r->files.live, LIVE_RESYNCS, 1);
         snprintf(message, sizeof(message),
                  "%llu events were lost, the table of open sockets is being made anew.",
                  (unsigned long long) ev->count);
@@ -228,7 +228,7 @@ static void append_mark(struct recorder *r, enum record_kind kind) {
 /* A record that does not end with a stop was cut off: what came after it is not known, nor how
  * much. */
 static void mark_start(struct recorder *r) {
-        unsigned last = history_last_kind(r->store.history);
+        unsigned last = history_last_kind(r->files.history);
 
         if (last != RECORD_NONE && last != RECORD_STOP)
                 append_mark(r, RECORD_LOST);
@@ -239,7 +239,7 @@ static void mark_start(struct recorder *r) {
 
 /* The sockets that an earlier recorder of this boot knew, with their ids, times and owners. */
 static void restore(struct recorder *r) {
-        const struct live *earlier = &r->store.earlier;
+        const struct live *earlier = &r->files.earlier;
 
         if (!earlier->header)
                 return;
@@ -390,7 +390,7 @@ static void on_answerer_restarted(const char *why, void *userdata) {
         struct recorder *r = userdata;
         char message[256], field[160];
 
-        live_count(&r->store.live, LIVE_ANSWER_RESTARTS, 1);
+        live_count(&r->files.live, LIVE_ANSWER_RESTARTS, 1);
         snprintf(message, sizeof(message), "The answerer is started again: %s.", why);
         snprintf(field, sizeof(field), "REASON=%s", why);
         log_event(LOG_WARNING, MESSAGE_ANSWERER_RESTARTED, message, field, NULL);
@@ -431,8 +431,8 @@ static int start_answerer(struct recorder *r) {
                 .event = r->event,
                 .path = r->options->answerer,
                 .listen_fd = r->listen_fd,
-                .live_fd = r->store.live_reader_fd,
-                .history_fd = history_reader_fd(r->store.history),
+                .live_fd = r->files.live_reader_fd,
+                .history_fd = history_reader_fd(r->files.history),
                 .restarted = on_answerer_restarted,
                 .userdata = r,
         };
@@ -459,7 +459,7 @@ static int on_sync_timer(sd_event_source *es, uint64_t usec, void *userdata) {
 }
 
 static void tell_status(const struct recorder *r) {
-        const struct live_header *h = r->store.live.header;
+        const struct live_header *h = r->files.live.header;
         char text[256];
 
         snprintf(text, sizeof(text),
@@ -549,12 +549,12 @@ static int make_loop(struct recorder *r) {
         return k < 0 ? k : 0;
 }
 
-static int open_store(struct recorder *r) {
+static int open_files(struct recorder *r) {
         const char *what = "";
         char reason[256];
         int k;
 
-        k = store_open(&r->store, r->config, r->options->state, r->options->runtime, &what);
+        k = files_open(&r->files, r->config, r->options->state, r->options->runtime, &what);
         if (k == -EBUSY)
                 log_error(
                         "Another portwatchd is using %s. Stop it, or give this one folders of its "
@@ -564,18 +564,18 @@ static int open_store(struct recorder *r) {
                 log_error("%s cannot be used: %s", what, strerror(-k));
         if (k < 0)
                 return k;
-        if (r->store.volatile_fallback) {
+        if (r->files.volatile_fallback) {
                 snprintf(reason, sizeof(reason),
                          "The history is kept in memory only: %s cannot be used (%s).",
-                         r->options->state, strerror(-r->store.error));
+                         r->options->state, strerror(-r->files.error));
                 degrade(r, reason);
         }
-        if (r->store.history_set_aside)
+        if (r->files.history_set_aside)
                 log_event(LOG_WARNING, MESSAGE_HISTORY_SET_ASIDE,
                           "The history had another size or was damaged. It was set aside as "
                           "history.damaged-N, a new one was begun.",
                           "FILE=history", NULL);
-        if (r->store.known_set_aside)
+        if (r->files.known_set_aside)
                 log_event(LOG_WARNING, MESSAGE_HISTORY_SET_ASIDE,
                           "The record of known listeners was damaged. It was set aside as "
                           "known.damaged, a new one was begun.",
@@ -585,7 +585,7 @@ static int open_store(struct recorder *r) {
 
 static int make_tracker(struct recorder *r) {
         struct tracker_config config = {
-                .live = &r->store.live,
+                .live = &r->files.live,
                 .ops = &tracker_ops,
                 .userdata = r,
                 .ephemeral_first = 32768,
@@ -595,7 +595,7 @@ static int make_tracker(struct recorder *r) {
 
         /* ip(7): the defaults above hold where the range cannot be read. */
         (void) ports_ephemeral_range(&config.ephemeral_first, &config.ephemeral_last);
-        k = owners_new(&r->owners, &r->store.live);
+        k = owners_new(&r->owners, &r->files.live);
         return k < 0 ? k : tracker_new(&r->tracker, &config);
 }
 
@@ -606,17 +606,17 @@ static int start(struct recorder *r) {
         k = make_loop(r);
         if (k < 0)
                 return k;
-        k = open_store(r);
+        k = open_files(r);
         if (k < 0)
                 return k;
-        h = r->store.live.header;
+        h = r->files.live.header;
         r->selftest.netns = netns_own();
         atomic_store(&h->netns, r->selftest.netns);
         atomic_store(&h->pid, (uint32_t) getpid());
         atomic_store(&h->started_usec, now_ns(CLOCK_REALTIME) / 1000);
 
-        fds[0] = history_sync_fd(r->store.history);
-        fds[1] = known_sync_fd(r->store.known);
+        fds[0] = history_sync_fd(r->files.history);
+        fds[1] = known_sync_fd(r->files.known);
         k = sync_new(&r->sync, fds, 2);
         if (k >= 0)
                 k = make_tracker(r);
@@ -638,7 +638,7 @@ static int start(struct recorder *r) {
         atomic_store(&h->source,
                      r->ops == &source_netlink ? LIVE_SOURCE_NETLINK : LIVE_SOURCE_EBPF);
         atomic_store(&h->state, h->degraded_reason[0] ? LIVE_DEGRADED : LIVE_RUNNING);
-        k = store_publish(&r->store);
+        k = files_publish(&r->files);
         if (k < 0)
                 return k;
         return start_answerer(r);
@@ -650,7 +650,7 @@ static void stop(struct recorder *r, bool started) {
                 r->ops->stop(r->source);
         if (started) {
                 append_mark(r, RECORD_STOP);
-                atomic_store(&r->store.live.header->pid, 0);
+                atomic_store(&r->files.live.header->pid, 0);
                 sync_request(r->sync);
         }
         tracker_free(r->tracker);
@@ -664,7 +664,7 @@ static void stop(struct recorder *r, bool started) {
         }
         if (r->listen_fd >= 0)
                 close(r->listen_fd);
-        store_close(&r->store);
+        files_close(&r->files);
         sd_event_source_disable_unref(r->sync_timer);
         sd_event_source_disable_unref(r->status_timer);
         sd_event_unref(r->event);
@@ -681,7 +681,7 @@ int recorder_run(const struct recorder_options *options, struct config *config) 
                 .options = options,
                 .config = config,
                 .listen_fd = -1,
-                .store = { .runtime_fd = -1, .lock_fd = -1, .live_fd = -1, .live_reader_fd = -1 },
+                .files = { .runtime_fd = -1, .lock_fd = -1, .live_fd = -1, .live_reader_fd = -1 },
         };
         k = start(r);
         if (k < 0) {

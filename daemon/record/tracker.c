@@ -502,7 +502,8 @@ static void connection_appear(struct tracker *t, const struct event *ev, enum di
 static void connection_establish(struct tracker *t, const struct entry *e, const struct event *ev) {
         struct record r = *e->record;
 
-        set_addresses(&r, ev);
+        if (ev->remote_port != 0)
+                set_addresses(&r, ev);
         r.time_usec = r.opened_usec = usec_of(t, ev);
         connection_announce(t, &r);
         entry_write(t, e, &r);
@@ -811,14 +812,18 @@ static void handle_destroyed(struct tracker *t, const struct event *ev) {
         enum outcome outcome;
 
         if (entry_find(t, ev->cookie, &e)) {
-                if (e.extent == LIVE_LISTENERS)
+                if (e.extent == LIVE_LISTENERS) {
                         listener_close(t, &e, ev, 0);
-                else
-                        connection_close(t, &e, ev,
-                                         ev->error                          ? tcp_outcome(ev)
-                                         : e.record->flags & RECORD_PENDING ? OUTCOME_FAILED
-                                                                            : OUTCOME_CLOSED,
-                                         0);
+                        return;
+                }
+                /* A dump saw it ask; what came of it lay between that and the next one. */
+                if (e.record->flags & RECORD_PENDING && ev->old_state == TCP_ESTABLISHED)
+                        connection_establish(t, &e, ev);
+                connection_close(t, &e, ev,
+                                 ev->error                          ? tcp_outcome(ev)
+                                 : e.record->flags & RECORD_PENDING ? OUTCOME_FAILED
+                                                                    : OUTCOME_CLOSED,
+                                 0);
                 return;
         }
         if (*ended_at(t, ev->cookie) == ev->cookie)

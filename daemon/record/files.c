@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store.h"
+#include "files.h"
 
 #define LIVE_NAME     "live"
 #define LIVE_NEW_NAME "live.new"
@@ -36,7 +36,7 @@ static int read_boot_id(char ret[static 40]) {
         return 0;
 }
 
-static int lock_runtime(struct store *s) {
+static int lock_runtime(struct files *s) {
         s->lock_fd =
                 openat(s->runtime_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (s->lock_fd < 0)
@@ -47,7 +47,7 @@ static int lock_runtime(struct store *s) {
 }
 
 /* The sockets that an earlier recorder knew. Cookies are good for one boot only. */
-static void open_earlier(struct store *s, const char *boot_id) {
+static void open_earlier(struct files *s, const char *boot_id) {
         int fd = openat(s->runtime_fd, LIVE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
         if (fd < 0)
@@ -58,7 +58,7 @@ static void open_earlier(struct store *s, const char *boot_id) {
         close(fd);
 }
 
-static int open_live(struct store *s, const struct config *config) {
+static int open_live(struct files *s, const struct config *config) {
         char boot_id[40] = "";
         int r;
 
@@ -84,12 +84,12 @@ static int open_live(struct store *s, const struct config *config) {
         return 0;
 }
 
-static int open_history(struct store *s, const struct config *config, int dir_fd) {
+static int open_history(struct files *s, const struct config *config, int dir_fd) {
         return history_open(&s->history, dir_fd, "history", config->history_size_bytes,
                             &s->history_set_aside);
 }
 
-static int open_persistent(struct store *s, const struct config *config, const char *state) {
+static int open_persistent(struct files *s, const struct config *config, const char *state) {
         int fd = open_folder(state, 0750), r;
 
         if (fd < 0)
@@ -104,15 +104,15 @@ static int open_persistent(struct store *s, const struct config *config, const c
         return r;
 }
 
-static int open_volatile(struct store *s, const struct config *config) {
+static int open_volatile(struct files *s, const struct config *config) {
         int r = open_history(s, config, s->runtime_fd);
 
         return r < 0 ? r : known_open(&s->known, s->runtime_fd, "known", &s->known_set_aside);
 }
 
-int store_open(struct store *ret, const struct config *config, const char *state,
+int files_open(struct files *ret, const struct config *config, const char *state,
                const char *runtime, const char **ret_what) {
-        struct store s = { .runtime_fd = -1,
+        struct files s = { .runtime_fd = -1,
                            .lock_fd = -1,
                            .live_fd = -1,
                            .live_reader_fd = -1,
@@ -150,17 +150,17 @@ int store_open(struct store *ret, const struct config *config, const char *state
         *ret = s;
         return 0;
 fail:
-        store_close(&s);
+        files_close(&s);
         *ret_what = what;
         return r;
 }
 
-int store_publish(struct store *s) {
+int files_publish(struct files *s) {
         live_close(&s->earlier);
         return renameat(s->runtime_fd, LIVE_NEW_NAME, s->runtime_fd, LIVE_NAME) < 0 ? -errno : 0;
 }
 
-void store_close(struct store *s) {
+void files_close(struct files *s) {
         const int fds[] = { s->live_fd, s->live_reader_fd, s->lock_fd, s->runtime_fd };
 
         history_close(s->history);

@@ -13,7 +13,7 @@
  * The files of the recorder: history and known in the state folder, live in the runtime folder, and
  * the table that an earlier recorder of this boot has left there.
  */
-struct store {
+struct files {
         struct history *history;
         struct known *known;
         struct live live;
@@ -35,8 +35,8 @@ struct store {
  * another recorder uses the folders. On failure *ret_what names what failed (static or one of the
  * arguments).
  */
-int store_open(struct store *ret, const struct config *config, const char *state,
+int files_open(struct files *ret, const struct config *config, const char *state,
                const char *runtime, const char **ret_what);
 /* The live table gets its name: what was there before is forgotten. 0 or negative errno. */
-int store_publish(struct store *s);
-void store_close(struct store *s);
+int files_publish(struct files *s);
+void files_close(struct files *s);
