@@ -91,9 +91,7 @@ class Factory:
         self.daemons = []
 
     def __call__(self, start=True, source=None, namespace=None, **kwargs):
-        d = Daemon(
-            *self.defaults, namespace or self.namespace, source or self.source, **kwargs
-        )
+        d = Daemon(*self.defaults, namespace or self.namespace, source or self.source, **kwargs)
         self.daemons.append(d)
         return d.start() if start else d
 

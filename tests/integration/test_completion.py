@@ -14,7 +14,17 @@ from harness.waiting import wait_until
 BASH = os.path.join(TOP, "completions", "portctl.bash")
 ZSH = os.path.join(TOP, "completions", "_portctl")
 FISH = os.path.join(TOP, "completions", "portctl.fish")
-VERBS = ["listeners", "connections", "inbound", "outbound", "history", "follow", "counts", "port", "status"]
+VERBS = [
+    "listeners",
+    "connections",
+    "inbound",
+    "outbound",
+    "history",
+    "follow",
+    "counts",
+    "port",
+    "status",
+]
 
 
 def complete(build, *words, socket="/nonexistent"):
@@ -35,9 +45,13 @@ def complete(build, *words, socket="/nonexistent"):
 
 def options(build):
     """The options that the help shows: long ones, and short ones."""
-    text = subprocess.run([build.portctl, "--help"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [build.portctl, "--help"], capture_output=True, text=True, check=True
+    ).stdout
     text = text[text.index("\nOptions:") :]
-    return re.findall(r"^  (?:-\w, |    )(--[a-z0-9-]+)", text, re.M), re.findall(r"^  (-\w)", text, re.M)
+    return re.findall(r"^  (?:-\w, |    )(--[a-z0-9-]+)", text, re.M), re.findall(
+        r"^  (-\w)", text, re.M
+    )
 
 
 def test_verbs(build):
@@ -48,7 +62,9 @@ def test_verbs(build):
 
 
 def test_help_names_the_same_verbs(build):
-    text = subprocess.run([build.portctl, "--help"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [build.portctl, "--help"], capture_output=True, text=True, check=True
+    ).stdout
     text = text[text.index("\nVerbs:") : text.index("\nOptions:")]
     assert re.findall(r"^  (\w+)", text, re.M) == VERBS
 
@@ -76,16 +92,35 @@ def test_what_is_offered_is_taken(build, verb):
     """No option is offered to a verb that does not take it, and none that it takes is left out."""
     offered = {o.rstrip("=") for o in complete(build, "portctl", verb, "--")}
     value = {
-        "--port": "22", "--peer": "192.0.2.1", "--netns": "1", "--category": "user", "--kind": "open", "--by": "port",
-        "--since": "now", "--until": "now", "--lines": "1", "--json": "short", "--process": "a", "--unit": "a",
-        "--user": "0", "--container": "a", "--columns": "help", "--socket": "/nonexistent",
-    }  # fmt: skip
+        "--port": "22",
+        "--peer": "192.0.2.1",
+        "--netns": "1",
+        "--category": "user",
+        "--kind": "open",
+        "--by": "port",
+        "--since": "now",
+        "--until": "now",
+        "--lines": "1",
+        "--json": "short",
+        "--process": "a",
+        "--unit": "a",
+        "--user": "0",
+        "--container": "a",
+        "--columns": "help",
+        "--socket": "/nonexistent",
+    }
     for option in options(build)[0]:
         if option in ("--host", "--help", "--version"):
             continue
         arguments = [option + ("=" + value[option] if option in value else "")]
         done = subprocess.run(
-            [build.portctl, "--socket=/nonexistent", verb, *arguments, *(["22"] if verb == "port" else [])],
+            [
+                build.portctl,
+                "--socket=/nonexistent",
+                verb,
+                *arguments,
+                *(["22"] if verb == "port" else []),
+            ],
             capture_output=True,
             text=True,
             timeout=20,

@@ -42,7 +42,9 @@ FAMILIES = [
 @pytest.mark.parametrize("wishes, family, address", FAMILIES)
 @pytest.mark.parametrize("first", ["client", "server"])
 def test_a_connection(shared, situations, wishes, family, address, first):
-    s = situations(shared, "pair", bytes_to_server=1000, bytes_to_client=70000, first=first, **wishes)
+    s = situations(
+        shared, "pair", bytes_to_server=1000, bytes_to_client=70000, first=first, **wishes
+    )
     s.next()
     client, accepted = s["client"], s["accepted"]
     port = s.port
@@ -100,8 +102,11 @@ def test_a_short_connection(shared, situations, listener):
     shared.settle()
     events = of_port(shared, port)
     assert sorted(ends(e)[:2] for e in events) == [
-        ("close", "inbound"), ("close", "outbound"), ("open", "inbound"), ("open", "outbound"),
-    ]  # fmt: skip
+        ("close", "inbound"),
+        ("close", "outbound"),
+        ("open", "inbound"),
+        ("open", "outbound"),
+    ]
     by = {e["connection"]["direction"]: e["connection"] for e in events if e["kind"] == "close"}
     assert mirrored(by["inbound"], by["outbound"])
     assert (by["inbound"]["bytes_received"], by["inbound"]["bytes_sent"]) == (5, 7)
@@ -142,7 +147,9 @@ def test_refused(shared, situations, source):
     assert ends(e) == ("fail", "outbound", "refused")
     c = e["connection"]
     assert c["remote"] == {"address": "127.0.0.1", "port": port}
-    assert c["local"]["port"] == s["client"]["local"]["port"] and c["local"]["address"] == "127.0.0.1"
+    assert (
+        c["local"]["port"] == s["client"]["local"]["port"] and c["local"]["address"] == "127.0.0.1"
+    )
     assert c["id"] == e["seq"] and c["closed_usec"] == e["time_usec"]
     assert c["opened_usec"] <= e["time_usec"]
     assert c["owner"]["pid"] == s["client"]["pid"] and c["owner"]["attribution"] == "exact"
@@ -232,8 +239,11 @@ def test_one_socket_connected_twice(shared, situations, source):
     shared.settle()
     for port, client in ((first, first_client), (second, second_client)):
         assert sorted(ends(e)[:2] for e in of_port(shared, port)) == [
-            ("close", "inbound"), ("close", "outbound"), ("open", "inbound"), ("open", "outbound"),
-        ]  # fmt: skip
+            ("close", "inbound"),
+            ("close", "outbound"),
+            ("open", "inbound"),
+            ("open", "outbound"),
+        ]
         for e in of_port(shared, port):
             c = e["connection"]
             mine = c["local"] if c["direction"] == "outbound" else c["remote"]
@@ -248,7 +258,10 @@ def test_self_connect(shared, situations):
     shared.wait_event("close", port)
     shared.settle()
     events = of_port(shared, port)
-    assert [ends(e) for e in events] == [("open", "outbound", "open"), ("close", "outbound", "closed")]
+    assert [ends(e) for e in events] == [
+        ("open", "outbound", "open"),
+        ("close", "outbound", "closed"),
+    ]
     c = events[0]["connection"]
     assert c["local"] == c["remote"] == {"address": "127.0.0.1", "port": port}
 
@@ -327,7 +340,9 @@ def test_fast_open(shared, situations):
     )
     for e in of_port(shared, port, "close"):
         c = e["connection"]
-        assert (c["bytes_received"], c["bytes_sent"]) == ((10, 0) if c["direction"] == "inbound" else (0, 10))
+        assert (c["bytes_received"], c["bytes_sent"]) == (
+            (10, 0) if c["direction"] == "inbound" else (0, 10)
+        )
 
 
 def test_udp_with_a_peer(daemon, situations, source):
@@ -352,7 +367,9 @@ def test_udp_that_only_sends_is_no_listener(daemon, situations):
     wait_until(lambda: len(daemon.listeners(transport="udp")) >= 1)
     daemon.settle()
     assert [l["local"]["port"] for l in daemon.listeners(transport="udp")] == [5000]
-    assert [l["local"]["port"] for l in daemon.listeners(transport="udp", pid=s["client"]["pid"])] == []
+    assert [
+        l["local"]["port"] for l in daemon.listeners(transport="udp", pid=s["client"]["pid"])
+    ] == []
     s.next()
     daemon.settle()
     client_port = s["client"]["local"]["port"]

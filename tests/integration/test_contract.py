@@ -72,7 +72,10 @@ def test_fields_agree_with_each_other(busy):
             assert (c["outcome"] == "open") == (kind == "open")
             assert (c["closed_usec"] is None) == (kind == "open")
             assert c["opened_usec"] <= e["time_usec"]
-            assert c["outcome"] not in ("refused", "timed_out", "failed") or kind in ("fail", "refuse")
+            assert c["outcome"] not in ("refused", "timed_out", "failed") or kind in (
+                "fail",
+                "refuse",
+            )
         check_numbers(e["listener"] or c)
     for s in busy.listeners() + busy.connections():
         check_numbers(s)
@@ -151,7 +154,10 @@ def matches(s, **wanted):
         ({"direction": "outbound"}, lambda c: c["direction"] == "outbound"),
         ({"category": "user"}, lambda c: c["category"] == "user"),
         ({"ports": [8080]}, lambda c: 8080 in (c["local"]["port"], c["remote"]["port"])),
-        ({"ports": [8080, 8081]}, lambda c: {8080, 8081} & {c["local"]["port"], c["remote"]["port"]}),
+        (
+            {"ports": [8080, 8081]},
+            lambda c: {8080, 8081} & {c["local"]["port"], c["remote"]["port"]},
+        ),
         ({"ports": []}, lambda c: False),
         ({"peer": "127.0.0.1"}, lambda c: c["remote"]["address"] == "127.0.0.1"),
         ({"peer": "127.0.0.0/8"}, lambda c: c["remote"]["address"].startswith("127.")),
@@ -163,15 +169,17 @@ def matches(s, **wanted):
         ({"unit": "none.service"}, lambda c: False),
         ({"container": "none"}, lambda c: False),
         ({"expected": True}, lambda c: False),
-        ({"transport": "tcp", "family": "ipv6", "direction": "inbound"},
-         lambda c: matches(c, transport="tcp", family="ipv6", direction="inbound")),
+        (
+            {"transport": "tcp", "family": "ipv6", "direction": "inbound"},
+            lambda c: matches(c, transport="tcp", family="ipv6", direction="inbound"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_filters_on_connections(busy, filter_, judge):
     def agree():
         every = busy.connections()
         found = busy.connections(**filter_)
-        ids = lambda rows: sorted(c["id"] for c in rows)  # noqa: E731
+        ids = lambda rows: sorted(c["id"] for c in rows)
         assert ids(found) == ids([c for c in every if judge(c)])
         return True
 
@@ -210,7 +218,11 @@ def test_the_order_of_the_history(busy):
     assert every == sorted(every) and len(set(every)) == len(every)
     backward = [e["seq"] for e in busy.events(newest_first=True)]
     assert backward == every[::-1]
-    newest = [e["seq"] for r in busy.stream("History", {"limit": 3, "newest_first": True}) for e in r["events"]]
+    newest = [
+        e["seq"]
+        for r in busy.stream("History", {"limit": 3, "newest_first": True})
+        for e in r["events"]
+    ]
     oldest = [e["seq"] for r in busy.stream("History", {"limit": 3}) for e in r["events"]]
     assert len(newest) == len(oldest) == 3 and oldest[0] == 1
     assert newest == sorted(newest, reverse=True) and newest[0] > oldest[-1]
@@ -225,7 +237,12 @@ def test_pages_of_the_history(busy):
     size = max(7, len(every) // 40) | 1
     pages, at = [], 0
     while True:
-        got = [e for r in busy.stream("History", {"after_seq": at, "limit": size}) for e in r["events"] if e["seq"] < end]
+        got = [
+            e
+            for r in busy.stream("History", {"after_seq": at, "limit": size})
+            for e in r["events"]
+            if e["seq"] < end
+        ]
         if not got:
             break
         assert len(got) <= size
@@ -257,7 +274,10 @@ def test_next_seq_goes_on(busy, situations):
 
 def test_follow_filters(busy, situations):
     with busy.client() as c:
-        stream = c.stream("io.portwatch.Follow", {"filter": {"kinds": ["unlisten"], "netns": busy.namespace.inode}})
+        stream = c.stream(
+            "io.portwatch.Follow",
+            {"filter": {"kinds": ["unlisten"], "netns": busy.namespace.inode}},
+        )
         assert next(stream)["events"] == []
         s = situations(busy, "listen")
         busy.wait_event("listen", s.port)
@@ -294,8 +314,16 @@ def test_port(busy):
     answer = busy.call("Port", {"port": 1102})
     assert answer["category"] == "user" and answer["services"] == ["adobeserver-1"]
     assert not answer["ephemeral"]
-    assert [l["local"]["port"] for l in answer["listeners"] if l["netns"] == busy.namespace.inode] == [1102]
-    for port, category in [(0, "system"), (1023, "system"), (1024, "user"), (49152, "dynamic"), (65535, "dynamic")]:
+    assert [
+        l["local"]["port"] for l in answer["listeners"] if l["netns"] == busy.namespace.inode
+    ] == [1102]
+    for port, category in [
+        (0, "system"),
+        (1023, "system"),
+        (1024, "user"),
+        (49152, "dynamic"),
+        (65535, "dynamic"),
+    ]:
         assert busy.call("Port", {"port": port})["category"] == category
     assert "https" in busy.call("Port", {"port": 443})["services"]
     assert busy.call("Port", {"port": 5353, "transport": "tcp"})["listeners"] == []

@@ -30,11 +30,23 @@ def test_good(idl):
 @pytest.mark.parametrize(
     "field, value",
     [
-        ("a", None), ("a", "1"), ("a", 1.0), ("a", True), ("a", 2**63), ("b", 1), ("b", "\0"),
-        ("c", None), ("c", ["three"]), ("c", {}), ("d", {}), ("d", {"x": 0}),
-        ("d", {"x": True, "y": 1}), ("e", []), ("e", {"k": "1"}),
+        ("a", None),
+        ("a", "1"),
+        ("a", 1.0),
+        ("a", True),
+        ("a", 2**63),
+        ("b", 1),
+        ("b", "\0"),
+        ("c", None),
+        ("c", ["three"]),
+        ("c", {}),
+        ("d", {}),
+        ("d", {"x": 0}),
+        ("d", {"x": True, "y": 1}),
+        ("e", []),
+        ("e", {"k": "1"}),
     ],
-)  # fmt: skip
+)
 def test_bad_values(idl, field, value):
     with pytest.raises(Violation):
         idl.check_named("Thing", {**GOOD, field: value})
@@ -54,17 +66,23 @@ def test_unknown_fields(idl):
 @pytest.mark.parametrize(
     "text",
     [
-        "interface a.b\ntype X (a: int, a: int)", "interface a.b\ntype X (a, b: int)",
-        "interface a.b\ntype x (a)", "interface a.b\ntype X (a", "interface a.b\ntype X (a__b: int)",
-        "interface a.b\nmethod X() ()", "interface a.b\ntype X (a)\ntype X (b)",
+        "interface a.b\ntype X (a: int, a: int)",
+        "interface a.b\ntype X (a, b: int)",
+        "interface a.b\ntype x (a)",
+        "interface a.b\ntype X (a",
+        "interface a.b\ntype X (a__b: int)",
+        "interface a.b\nmethod X() ()",
+        "interface a.b\ntype X (a)\ntype X (b)",
     ],
-)  # fmt: skip
+)
 def test_bad_interfaces(text):
     with pytest.raises(ValueError):
         Interface(text)
 
 
-@pytest.mark.parametrize("text", [b'{"a":NaN}', b'{"a":1,"a":1}', b'{"a":"\xff"}', b"{'a':1}", b'{"a":"\n"}'])
+@pytest.mark.parametrize(
+    "text", [b'{"a":NaN}', b'{"a":1,"a":1}', b'{"a":"\xff"}', b"{'a':1}", b'{"a":"\n"}']
+)
 def test_json_that_is_none(text):
     with pytest.raises((Violation, ValueError)):
         parse(text)

@@ -181,7 +181,14 @@ def test_mptcp_is_one_listener(shared, situations):
     assert [k for k in kinds(shared, s.port) if "listen" in k] == ["listen", "unlisten"]
 
 
-CATEGORIES = [(1, "system"), (1023, "system"), (1024, "user"), (49151, "user"), (49152, "dynamic"), (65535, "dynamic")]
+CATEGORIES = [
+    (1, "system"),
+    (1023, "system"),
+    (1024, "user"),
+    (49151, "user"),
+    (49152, "dynamic"),
+    (65535, "dynamic"),
+]
 
 
 @pytest.mark.parametrize("port, category", CATEGORIES)
@@ -205,15 +212,18 @@ def test_many_listeners_in_one_answer(shared, situations, build):
 
     crowd = shared.namespace.popen(
         [build.helper("crowd"), "--processes=300", "--files=0", "--sockets=0", "--port=30000"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
         assert b'"listeners":300' in crowd.stdout.readline()
         ports = list(range(30000, 30300))
         wait_until(lambda: len(shared.listeners(ports=ports)) == 300)
         found = shared.listeners(ports=ports)
         assert sorted(l["local"]["port"] for l in found) == ports
-        wait_until(lambda: len({l["owner"]["pid"] for l in shared.listeners(ports=ports)} - {None}) == 300)
+        wait_until(
+            lambda: len({l["owner"]["pid"] for l in shared.listeners(ports=ports)} - {None}) == 300
+        )
         assert len({l["id"] for l in found}) == 300
     finally:
         crowd.stdin.close()

@@ -110,9 +110,7 @@ def test_pages_and_documents_are_installed():
 
 
 def help_of(program):
-    return subprocess.run(
-        [program, "--help"], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    return subprocess.run([program, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def options_of_help(text):
@@ -141,7 +139,9 @@ def test_options_are_those_of_the_help(build, program):
 
 def test_options_of_the_daemon_are_in_the_synopsis():
     synopsis = section("portwatchd.8", "SYNOPSIS")
-    assert options_of_page("portwatchd.8") == {"-" + o for o in re.findall(r"Fl ([\w-]+)", synopsis)}
+    assert options_of_page("portwatchd.8") == {
+        "-" + o for o in re.findall(r"Fl ([\w-]+)", synopsis)
+    }
 
 
 def test_verbs_are_those_of_the_help(build):
@@ -170,7 +170,9 @@ def test_columns_are_those_of_the_verbs(build):
         name: {letter for letter in tables if name in have[letter]}
         for name in set().union(*have.values())
     }
-    assert set(re.findall(r"^\.It Cm (\S+) Ta (?![LCE ]+ Ta )", page, re.M)) == columns(build, "counts")
+    assert set(re.findall(r"^\.It Cm (\S+) Ta (?![LCE ]+ Ta )", page, re.M)) == columns(
+        build, "counts"
+    )
 
 
 def test_variables_are_those_that_the_programs_ask_for():
@@ -227,7 +229,9 @@ def keys_of_file():
 
 def test_keys_are_those_of_the_file():
     assert items(section("portwatch.conf.5", "DESCRIPTION")) >= set(keys_of_file())
-    assert set(re.findall(r"^\.It Cm (\w+) Ns =", source("portwatch.conf.5"), re.M)) == set(keys_of_file())
+    assert set(re.findall(r"^\.It Cm (\w+) Ns =", source("portwatch.conf.5"), re.M)) == set(
+        keys_of_file()
+    )
 
 
 def test_keys_have_their_defaults_and_bounds():

@@ -61,7 +61,13 @@ def test_outbound_and_inbound(shared, situations, source):
         wait_until(looked_up, "both owners")
     s.finish()
     e = shared.wait_event("close", s.port, direction="inbound")
-    check(e["connection"]["owner"], s["accepted"], s, "server", e["connection"]["owner"]["attribution"])
+    check(
+        e["connection"]["owner"],
+        s["accepted"],
+        s,
+        "server",
+        e["connection"]["owner"]["attribution"],
+    )
     if source == "ebpf":
         # It was closed in its owner's own call.
         assert e["connection"]["owner"]["attribution"] == "exact"
@@ -94,11 +100,18 @@ def test_an_unknown_owner_is_null(shared, churn, source):
     if source == "ebpf":
         pytest.skip("ebpf: no owner is unknown here")
     churn(shared, count=50, port=22000)
-    wait_until(lambda: len(shared.events(filter={"ports": [22000], "kinds": ["close"], "direction": "outbound"})) == 50)
+    wait_until(
+        lambda: len(
+            shared.events(filter={"ports": [22000], "kinds": ["close"], "direction": "outbound"})
+        )
+        == 50
+    )
     for e in shared.events(filter={"ports": [22000], "kinds": ["close"], "direction": "outbound"}):
         o = e["connection"]["owner"]
         if o["attribution"] == "unknown":
-            assert {o[k] for k in ("pid", "name", "executable", "uid", "unit", "container")} == {None}
+            assert {o[k] for k in ("pid", "name", "executable", "uid", "unit", "container")} == {
+                None
+            }
 
 
 def test_certainty_never_falls(shared, situations):
@@ -106,7 +119,9 @@ def test_certainty_never_falls(shared, situations):
         s = situations(shared, situation)
         port = s.port
         s.finish()
-        wait_until(lambda: any(e["kind"] == "close" for e in shared.events(filter={"ports": [port]})))
+        wait_until(
+            lambda: any(e["kind"] == "close" for e in shared.events(filter={"ports": [port]}))
+        )
         shared.settle()
         ladder = {}
         for e in shared.events(filter={"ports": [port]}):
@@ -114,14 +129,24 @@ def test_certainty_never_falls(shared, situations):
             step = CERTAINTY.index(c["owner"]["attribution"])
             assert step >= ladder.get(c["id"], 0), (situation, e)
             ladder[c["id"]] = step
-            assert (c["owner"]["attribution"] == "unknown") == (c["owner"]["pid"] is None and c["owner"]["uid"] is None and c["owner"]["unit"] is None)
+            assert (c["owner"]["attribution"] == "unknown") == (
+                c["owner"]["pid"] is None
+                and c["owner"]["uid"] is None
+                and c["owner"]["unit"] is None
+            )
 
 
 def test_threads_are_their_process(shared, situations, source):
     s = situations(shared, "threads")
     wait_until(lambda: len(shared.connections(ports=[s.port])) == 2)
     wait_until(lambda: listener(shared, s.port)["owner"]["pid"] is not None)
-    check(listener(shared, s.port)["owner"], s["listener"], s, "server", "exact" if source == "ebpf" else "lookup")
+    check(
+        listener(shared, s.port)["owner"],
+        s["listener"],
+        s,
+        "server",
+        "exact" if source == "ebpf" else "lookup",
+    )
     if source == "ebpf":
         (c,) = shared.connections(ports=[s.port], direction="outbound")
         check(c["owner"], s["client"], s, "client", "exact")
@@ -130,7 +155,12 @@ def test_threads_are_their_process(shared, situations, source):
 def test_prefork_workers_close_what_is_theirs(shared, situations, source):
     s = situations(shared, "prefork", number=4)
     s.finish()
-    wait_until(lambda: len(shared.events(filter={"ports": [s.port], "kinds": ["close"], "direction": "inbound"})) == 4)
+    wait_until(
+        lambda: len(
+            shared.events(filter={"ports": [s.port], "kinds": ["close"], "direction": "inbound"})
+        )
+        == 4
+    )
     if source == "netlink":
         return
     closed = shared.events(filter={"ports": [s.port], "kinds": ["close"], "direction": "inbound"})
@@ -150,7 +180,18 @@ def test_users(shared, situations, uid):
     assert shared.listeners(uid=uid + 1, ports=[s.port]) == []
 
 
-HOSTILE_NAMES = [b"a\nb", b"\x1b[31mred", b'"quoted"', b"back\\slash", b"\xff\xfe\xc0\x80", "ünïcødé".encode(), b"nul-less 15 lon", b" ", b"\xe2\x82", b"tab\there"]  # fmt: skip
+HOSTILE_NAMES = [
+    b"a\nb",
+    b"\x1b[31mred",
+    b'"quoted"',
+    b"back\\slash",
+    b"\xff\xfe\xc0\x80",
+    "ünïcødé".encode(),
+    b"nul-less 15 lon",
+    b" ",
+    b"\xe2\x82",
+    b"tab\there",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
@@ -240,7 +281,9 @@ def test_units_and_containers(make_daemon, situations, path, unit, container, wh
 
         if when == "before":
             d.start()
-        popen, d.namespace.popen = d.namespace.popen, lambda argv, **kw: popen(argv, preexec_fn=join, **kw)
+        popen, d.namespace.popen = d.namespace.popen, lambda argv, **kw: popen(
+            argv, preexec_fn=join, **kw
+        )
         s = situations(d, "listen")
         d.namespace.popen = popen
         wait_until(lambda: listener(d, s.port)["owner"]["pid"] is not None)
@@ -250,7 +293,11 @@ def test_units_and_containers(make_daemon, situations, path, unit, container, wh
             # A container's scope is a unit of systemd too: it may be told or not.
             assert container or o["unit"] == unit, o
             assert (o["container"] is None) == (container is None), o
-            assert not container or container.startswith(o["container"]) or o["container"].endswith(container)
+            assert (
+                not container
+                or container.startswith(o["container"])
+                or o["container"].endswith(container)
+            )
             return True
 
         wait_until(told, "its unit and container")

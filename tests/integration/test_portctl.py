@@ -77,9 +77,13 @@ def test_status_and_port_are_one_object(busy, interface):
 
 
 def test_the_same_as_the_server_says(busy):
-    key = lambda r: r["id"]  # noqa: E731
-    assert sorted(busy.portctl(*here(busy, "listeners", "-j")).rows, key=key) == sorted(busy.listeners(), key=key)
-    assert sorted(busy.portctl(*here(busy, "connections", "-j")).rows, key=key) == sorted(busy.connections(), key=key)
+    key = lambda r: r["id"]
+    assert sorted(busy.portctl(*here(busy, "listeners", "-j")).rows, key=key) == sorted(
+        busy.listeners(), key=key
+    )
+    assert sorted(busy.portctl(*here(busy, "connections", "-j")).rows, key=key) == sorted(
+        busy.connections(), key=key
+    )
 
 
 def test_no_verb_is_listeners(busy):
@@ -95,7 +99,9 @@ def test_inbound_and_outbound(busy):
         for r in rows:
             port = (r["local"] if verb == "inbound" else r["remote"])["port"]
             by_port.setdefault(port, []).append(r["outcome"])
-        assert by_port[8080] == ["open"] and by_port[8081] == ["open"] and by_port[8082] == ["closed"]
+        assert (
+            by_port[8080] == ["open"] and by_port[8081] == ["open"] and by_port[8082] == ["closed"]
+        )
 
 
 SELECT = [
@@ -162,7 +168,10 @@ def test_counts(busy, by):
 
 
 def test_counts_go_by_category(busy):
-    assert busy.portctl(*here(busy, "counts", "-j")).rows == busy.portctl(*here(busy, "counts", "-j", "--by=category")).rows
+    assert (
+        busy.portctl(*here(busy, "counts", "-j")).rows
+        == busy.portctl(*here(busy, "counts", "-j", "--by=category")).rows
+    )
 
 
 # Tables
@@ -186,7 +195,9 @@ def test_no_legend(busy):
     with_, without = table(busy, "listeners"), table(busy, "listeners", "--no-legend")
     assert len(without) == len(busy.listeners()) and not without[0].startswith("PROTO")
     # The header may make a column wider.
-    assert [line.split() for line in without] == [line.split() for line in with_[1 : 1 + len(without)]]
+    assert [line.split() for line in without] == [
+        line.split() for line in with_[1 : 1 + len(without)]
+    ]
 
 
 def test_columns(busy):
@@ -197,7 +208,11 @@ def test_columns(busy):
     more = table(busy, "listeners", "--columns=+UID", "--port=1102")
     assert more[0].split()[0] == "PROTO" and more[0].split()[-1] == "UID"
     assert busy.portctl("listeners", "--columns=NOTHING", check=False).returncode == 2
-    names = {line.split()[0] for line in busy.portctl("listeners", "--columns=help").stdout.splitlines() if line.strip()}
+    names = {
+        line.split()[0]
+        for line in busy.portctl("listeners", "--columns=help").stdout.splitlines()
+        if line.strip()
+    }
     assert {"PID", "LOCAL", "UNIT", "EXPOSURE"} <= names
 
 
@@ -216,8 +231,11 @@ def test_colours(busy, variable):
         environment.pop("NO_COLOR", None)
     process = busy.namespace.popen(
         [busy.build.portctl, f"--socket={busy.socket_path}", "--no-pager", "listeners"],
-        stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, env=environment,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+    )
     os.close(slave)
     out = b""
     while select.select([master], [], [], 10)[0]:
@@ -239,8 +257,10 @@ def test_colours(busy, variable):
 def follow(d, *arguments):
     return d.namespace.popen(
         [d.build.portctl, f"--socket={d.socket_path}", *here(d, *arguments)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def read_rows(process, n, deadline=15):
@@ -287,8 +307,10 @@ def test_follow_begins_with_the_last_lines(busy):
 def test_a_pipe_that_breaks(busy):
     out = subprocess.run(
         ["sh", "-c", f"{busy.build.portctl} --socket={busy.socket_path} history | head -1"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=20,
+    )
     assert out.returncode == 0 and out.stderr == b""
 
 
@@ -317,12 +339,25 @@ def test_a_socket_that_nobody_serves(busy, tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["nothing"], ["--nothing"], ["listeners", "more"], ["--port=x"], ["--port=65536"], ["--port=9-1"],
-        ["--category=none"], ["--json=xml"], ["--peer=here"], ["--user=no-such-user"], ["history", "--kind=none"],
-        ["counts", "--by=colour"], ["port"], ["port", "99999"], ["-n", "-1"], ["--since=never", "history"],
+        ["nothing"],
+        ["--nothing"],
+        ["listeners", "more"],
+        ["--port=x"],
+        ["--port=65536"],
+        ["--port=9-1"],
+        ["--category=none"],
+        ["--json=xml"],
+        ["--peer=here"],
+        ["--user=no-such-user"],
+        ["history", "--kind=none"],
+        ["counts", "--by=colour"],
+        ["port"],
+        ["port", "99999"],
+        ["-n", "-1"],
+        ["--since=never", "history"],
         ["status", "--port=1"],
     ],
-)  # fmt: skip
+)
 def test_usage(busy, arguments):
     done = busy.portctl(*arguments, check=False)
     assert done.returncode == 2, (done.returncode, done.stderr)
@@ -331,11 +366,22 @@ def test_usage(busy, arguments):
 
 def test_help_and_version(busy):
     text = busy.portctl("--help").stdout
-    for verb in ("listeners", "connections", "inbound", "outbound", "history", "follow", "counts", "port", "status"):
+    for verb in (
+        "listeners",
+        "connections",
+        "inbound",
+        "outbound",
+        "history",
+        "follow",
+        "counts",
+        "port",
+        "status",
+    ):
         assert re.search(rf"^\s+{verb}\b", text, re.M), verb
-    assert busy.portctl("--version").stdout.split()[:2] == ["portctl", busy.status()["version"]] or busy.status()[
-        "version"
-    ] in busy.portctl("--version").stdout
+    assert (
+        busy.portctl("--version").stdout.split()[:2] == ["portctl", busy.status()["version"]]
+        or busy.status()["version"] in busy.portctl("--version").stdout
+    )
 
 
 def test_a_port_by_name(busy):
@@ -382,17 +428,27 @@ class HostileServer:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"", b"\0", b"nonsense\0", b"{}", b'{"parameters":[]}\0', b'{"parameters":{"listeners":1}}\0',
-        b'{"parameters":{"listeners":[{}]}}\0', b'{"error":"io.portwatch.\x1b[31m","parameters":{}}\0',
-        b'{"error":"a.b.C"}\0', b"[" * 100000 + b"\0", b'{"parameters":{"listeners":[' + b"1," * 50000,
+        b"",
+        b"\0",
+        b"nonsense\0",
+        b"{}",
+        b'{"parameters":[]}\0',
+        b'{"parameters":{"listeners":1}}\0',
+        b'{"parameters":{"listeners":[{}]}}\0',
+        b'{"error":"io.portwatch.\x1b[31m","parameters":{}}\0',
+        b'{"error":"a.b.C"}\0',
+        b"[" * 100000 + b"\0",
+        b'{"parameters":{"listeners":[' + b"1," * 50000,
         b'{"continues":true,"parameters":{"listeners":[]}}\0',
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("form", ["-j", "--json=off"])
 def test_a_server_that_lies(busy, tmp_path, answer, form):
     server = HostileServer(tmp_path / "liar", answer)
     try:
-        done = busy.portctl("listeners", form, check=False, socket_path=tmp_path / "liar", timeout=20)
+        done = busy.portctl(
+            "listeners", form, check=False, socket_path=tmp_path / "liar", timeout=20
+        )
     finally:
         server.close()
     assert done.returncode in (1, 3, 4), (done.returncode, done.stdout, done.stderr)

@@ -121,8 +121,19 @@ def test_what_is_accepted(client, call):
 
 
 @pytest.mark.parametrize(
-    "method", ["io.portwatch.Nothing", "Status", "", "io.portwatch.", ".Status", "io.portwatch", "org.varlink.service.Nothing", "org.example.Status", "io.portwatch.status"]
-)  # fmt: skip
+    "method",
+    [
+        "io.portwatch.Nothing",
+        "Status",
+        "",
+        "io.portwatch.",
+        ".Status",
+        "io.portwatch",
+        "org.varlink.service.Nothing",
+        "org.example.Status",
+        "io.portwatch.status",
+    ],
+)
 def test_unknown_methods(client, method):
     with pytest.raises(VarlinkError) as e:
         client.call(method)
@@ -229,9 +240,15 @@ def test_numbers_that_do_not_fit(client, number):
 def test_null_is_absent(client):
     client.call(
         "io.portwatch.History",
-        {"filter": None, "since_usec": None, "until_usec": None, "after_seq": None, "limit": 1,
-         "newest_first": None},
-    )  # fmt: skip
+        {
+            "filter": None,
+            "since_usec": None,
+            "until_usec": None,
+            "after_seq": None,
+            "limit": 1,
+            "newest_first": None,
+        },
+    )
 
 
 def test_streaming_needs_more(client):
@@ -267,7 +284,8 @@ def test_oneway_with_wrong_parameters_is_silent(client):
 def test_pipelined_calls_are_answered_in_order(client):
     ports = list(range(1, 400))
     calls = [
-        json.dumps({"method": "io.portwatch.Port", "parameters": {"port": p}}).encode() for p in ports
+        json.dumps({"method": "io.portwatch.Port", "parameters": {"port": p}}).encode()
+        for p in ports
     ]
     client.send_bytes(b"\0".join(calls) + b"\0")
     assert [client.receive("io.portwatch.Port")[0]["port"] for _ in ports] == ports

@@ -29,7 +29,11 @@ def test_a_clean_restart(make_daemon, situations):
     d.wait_event("listen", s.port)
     wait_until(lambda: len(d.connections(ports=[pair.port])) == 2)
     wait_until(lambda: d.listeners(ports=[s.port])[0]["owner"]["pid"] is not None)
-    wait_until(lambda: all(c["owner"]["attribution"] != "unknown" for c in d.connections(ports=[pair.port])))
+    wait_until(
+        lambda: all(
+            c["owner"]["attribution"] != "unknown" for c in d.connections(ports=[pair.port])
+        )
+    )
     before = history(d)
     (l,) = d.listeners(ports=[s.port])
     connections = sorted(d.connections(ports=[pair.port]), key=lambda c: c["id"])
@@ -44,9 +48,12 @@ def test_a_clean_restart(make_daemon, situations):
     assert d.status()["started_usec"] > status["started_usec"]
     (again,) = d.listeners(ports=[s.port])
     assert again == l
+
     def same():
         # Who is behind them may be known better than before, but not be somebody else.
-        for now, was in zip(sorted(d.connections(ports=[pair.port]), key=lambda c: c["id"]), connections):
+        for now, was in zip(
+            sorted(d.connections(ports=[pair.port]), key=lambda c: c["id"]), connections
+        ):
             assert {**now, "owner": None} == {**was, "owner": None}
             assert now["owner"]["pid"] == was["owner"]["pid"]
         return True
@@ -107,9 +114,16 @@ def test_killed_under_load(make_daemon, situations, build, namespace):
     (l,) = d.listeners(ports=[7200])
     for round_ in range(2):
         load = namespace.popen(
-            [build.helper("churn"), "--count=1000000", "--processes=2", "--port=20000", "--addresses=8"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                build.helper("churn"),
+                "--count=1000000",
+                "--processes=2",
+                "--port=20000",
+                "--addresses=8",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             start = d.status()["next_seq"]
             wait_until(lambda: d.status()["next_seq"] > start + 20_000, deadline=20)
@@ -252,4 +266,6 @@ def test_the_oldest_makes_room(make_daemon, churn):
     assert os.path.getsize(os.path.join(d.state, "history")) <= 13 << 20
     newest = next(d.stream("History", {"limit": 3, "newest_first": True}))["events"]
     assert [e["seq"] for e in newest] == sorted((e["seq"] for e in newest), reverse=True)
-    assert newest[0]["seq"] == d.status()["next_seq"] - 1 or newest[0]["seq"] >= status["next_seq"] - 1
+    assert (
+        newest[0]["seq"] == d.status()["next_seq"] - 1 or newest[0]["seq"] >= status["next_seq"] - 1
+    )

@@ -61,7 +61,9 @@ def test_a_hundred_thousand_connections(make_daemon, churn):
     assert not [e for e in d.marks() if e["kind"] == "lost"]
 
 
-@pytest.mark.parametrize("wishes", [{"reset": True}, {"first": "server"}, {"family": 6}, {"family": 46}])
+@pytest.mark.parametrize(
+    "wishes", [{"reset": True}, {"first": "server"}, {"family": 6}, {"family": 46}]
+)
 def test_other_ways_to_be_fast(daemon, churn, wishes, source):
     daemon.namespace.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
     made = churn(daemon, count=5000, processes=2, port=PORTS[0], **wishes)

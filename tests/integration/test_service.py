@@ -71,7 +71,9 @@ def test_drop_ins_override(make_daemon):
     assert d.status()["capacity_bytes"] == 24 << 20
 
 
-@pytest.mark.parametrize("arguments", [["--nothing"], ["--source=nothing"], ["more"], ["--runtime=/nowhere/at/all"]])
+@pytest.mark.parametrize(
+    "arguments", [["--nothing"], ["--source=nothing"], ["more"], ["--runtime=/nowhere/at/all"]]
+)
 def test_command_lines_that_make_no_sense(make_daemon, arguments):
     d = make_daemon(start=False, arguments=arguments)
     status, log = d.start_failing()
@@ -122,7 +124,10 @@ def test_it_ends_with_everything_written(make_daemon, situations, number):
     assert d.process.wait(15) == 0
     d.stop()
     assert "STOPPING=1" in d.notified
-    assert not os.path.exists(f"/proc/{answerer}") or open(f"/proc/{answerer}/stat").read().split()[2] == "Z"
+    assert (
+        not os.path.exists(f"/proc/{answerer}")
+        or open(f"/proc/{answerer}/stat").read().split()[2] == "Z"
+    )
     d.start()
     assert [e["kind"] for e in d.marks()] == ["start", "stop", "start"]
 
@@ -151,7 +156,9 @@ def can_drop(wrapper):
     return subprocess.run([*wrapper, "true"], stderr=subprocess.DEVNULL).returncode == 0
 
 
-@pytest.mark.parametrize("wrapper", [WITHOUT_BPF, WITHOUT_ANYTHING], ids=["no CAP_BPF", "no capability"])
+@pytest.mark.parametrize(
+    "wrapper", [WITHOUT_BPF, WITHOUT_ANYTHING], ids=["no CAP_BPF", "no capability"]
+)
 def test_without_bpf_it_is_netlink_and_says_so(make_daemon, situations, build, wrapper, source):
     if source == "ebpf":
         pytest.skip("ebpf: this is about not having it")
@@ -190,7 +197,13 @@ def test_without_btf(make_daemon, source):
     """The kernel's types hidden behind an empty folder, in a mount namespace of its own."""
     if source == "netlink":
         pytest.skip("netlink: this is about ebpf")
-    hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$0" "$@"']
+    hide = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs none /sys/kernel/btf && exec "$0" "$@"',
+    ]
     d = make_daemon(start=False, wrapper=hide)
     d.source = "auto"
     d.start()
@@ -297,7 +310,10 @@ def test_the_limited_view(daemon, situations, interface):
     for s in (mine, theirs):
         s.next()
         wait_until(lambda: len(daemon.connections(ports=[s.port])) == 2)
-        wait_until(lambda: {c["owner"]["uid"] for c in daemon.connections(ports=[s.port])} == {STRANGER if s is mine else 0})
+        wait_until(
+            lambda: {c["owner"]["uid"] for c in daemon.connections(ports=[s.port])}
+            == {STRANGER if s is mine else 0}
+        )
         wait_until(lambda: daemon.listeners(ports=[s.port])[0]["owner"]["pid"] is not None)
     ended = situations(daemon, "pair")
     ended.finish()
@@ -306,7 +322,7 @@ def test_the_limited_view(daemon, situations, interface):
     for s in (ended, own):
         daemon.wait_event("close", s.port, direction="outbound")
     daemon.settle()
-    ask = lambda *a: daemon.portctl(*a, "-j", wrapper=as_user(STRANGER)).rows  # noqa: E731
+    ask = lambda *a: daemon.portctl(*a, "-j", wrapper=as_user(STRANGER)).rows
 
     listeners = {l["local"]["port"]: l["owner"] for l in ask("listeners")}
     assert {mine.port, theirs.port} <= set(listeners)
@@ -321,7 +337,10 @@ def test_the_limited_view(daemon, situations, interface):
         interface.check_named("Event", e)
         subject = e["listener"] or e["connection"]
         assert subject is None or subject["owner"]["uid"] == STRANGER, e
-    ports = {(e["listener"] or e["connection"] or {"local": {"port": 0}})["local"]["port"] for e in ask("history")}
+    ports = {
+        (e["listener"] or e["connection"] or {"local": {"port": 0}})["local"]["port"]
+        for e in ask("history")
+    }
     assert mine.port in ports and theirs.port not in ports and ended.port not in ports
     assert ask("history", f"--port={ended.port}") == []
 
@@ -333,17 +352,30 @@ def test_other_namespaces_are_not_for_strangers(daemon, situations):
     try:
         situations(other, "listen", port=7300, uid=STRANGER)
         wait_until(
-            lambda: [l for r in daemon.stream("Listeners", {"filter": {"ports": [7300]}}) for l in r["listeners"]],
+            lambda: [
+                l
+                for r in daemon.stream("Listeners", {"filter": {"ports": [7300]}})
+                for l in r["listeners"]
+            ],
             deadline=15,
         )
-        assert daemon.portctl("listeners", "-j", "--port=7300", wrapper=as_user(STRANGER)).rows == []
+        assert (
+            daemon.portctl("listeners", "-j", "--port=7300", wrapper=as_user(STRANGER)).rows == []
+        )
     finally:
         other.close()
 
 
 def test_members_of_the_group_see_all(make_daemon, situations):
     d = make_daemon(start=False)
-    group = next((g for g in grp.getgrall() if g.gr_gid not in (0, STRANGER) and g.gr_name in ("daemon", "games", "mail")), None)
+    group = next(
+        (
+            g
+            for g in grp.getgrall()
+            if g.gr_gid not in (0, STRANGER) and g.gr_name in ("daemon", "games", "mail")
+        ),
+        None,
+    )
     if not group:
         pytest.skip("no group to try it with")
     d.configure(f"[Answerer]\nGroup={group.gr_name}\n")
@@ -359,7 +391,14 @@ def test_members_of_the_group_see_all(make_daemon, situations):
 
 def test_following_in_the_limited_view(daemon, situations):
     process = daemon.namespace.popen(
-        [*as_user(STRANGER), daemon.build.portctl, f"--socket={daemon.socket_path}", "follow", "-j", f"--netns={daemon.namespace.inode}"],
+        [
+            *as_user(STRANGER),
+            daemon.build.portctl,
+            f"--socket={daemon.socket_path}",
+            "follow",
+            "-j",
+            f"--netns={daemon.namespace.inode}",
+        ],
         stdout=subprocess.PIPE,
     )
     try:
@@ -380,14 +419,20 @@ def test_one_stranger_cannot_lock_out_the_others(make_daemon):
     d.configure("[Answerer]\nMaxClients=64\nMaxClientsPerUser=4\n")
     d.start()
     hog = d.namespace.popen(
-        [*as_user(STRANGER), "/usr/bin/python3", "-c",
-         "import socket,sys\n"
-         "held=[]\n"
-         "for i in range(30):\n"
-         "    s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); held.append(s)\n"
-         "print('held', flush=True); sys.stdin.read()", d.socket_path],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [
+            *as_user(STRANGER),
+            "/usr/bin/python3",
+            "-c",
+            "import socket,sys\n"
+            "held=[]\n"
+            "for i in range(30):\n"
+            "    s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); held.append(s)\n"
+            "print('held', flush=True); sys.stdin.read()",
+            d.socket_path,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
         assert hog.stdout.readline() == b"held\n"
         assert d.status()["clients"] <= 5
@@ -419,7 +464,16 @@ def test_socket_activation(make_daemon, namespace):
 
         return popen(argv, preexec_fn=before, pass_fds=[3], **kwargs)
 
-    d.namespace = type("N", (), {"popen": staticmethod(with_socket), "inode": namespace.inode, "run": namespace.run, "entered": namespace.entered})()
+    d.namespace = type(
+        "N",
+        (),
+        {
+            "popen": staticmethod(with_socket),
+            "inode": namespace.inode,
+            "run": namespace.run,
+            "entered": namespace.entered,
+        },
+    )()
     try:
         # A client that comes before the daemon is answered when it is there.
         early = d.client()

@@ -61,7 +61,9 @@ def python_executable():
 
 def test_listeners(shared, story, source):
     def found():
-        rows = shared.portctl("listeners", "-j", f"--port={PORT}", f"--netns={shared.namespace.inode}").rows
+        rows = shared.portctl(
+            "listeners", "-j", f"--port={PORT}", f"--netns={shared.namespace.inode}"
+        ).rows
         return rows if rows and rows[0]["owner"]["pid"] else None
 
     (row,) = wait_until(found, "the listener with its owner")
@@ -147,19 +149,27 @@ def test_socat_and_jq(shared, story):
         if not shutil.which(tool):
             pytest.skip(f"no {tool} here")
     call = json.dumps(
-        {"method": "io.portwatch.Listeners", "parameters": {"filter": {"ports": [PORT]}}, "more": True}
+        {
+            "method": "io.portwatch.Listeners",
+            "parameters": {"filter": {"ports": [PORT]}},
+            "more": True,
+        }
     )
     script = (
         f"echo '{call}' | socat -t5 - UNIX-CONNECT:{shared.socket_path}"
         " | jq -c '.parameters.listeners[] | [.local.port, .owner.name]'"
     )
-    out = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, timeout=20, check=True)
+    out = subprocess.run(
+        ["sh", "-c", script], stdout=subprocess.PIPE, text=True, timeout=20, check=True
+    )
     assert out.stdout.splitlines() == [f'[{PORT},"python3"]']
     script = (
-        f"echo '{{\"method\":\"io.portwatch.Status\"}}' | socat -t5 - UNIX-CONNECT:{shared.socket_path}"
+        f'echo \'{{"method":"io.portwatch.Status"}}\' | socat -t5 - UNIX-CONNECT:{shared.socket_path}'
         " | jq -r .parameters.source"
     )
-    out = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, timeout=20, check=True)
+    out = subprocess.run(
+        ["sh", "-c", script], stdout=subprocess.PIPE, text=True, timeout=20, check=True
+    )
     assert out.stdout.strip() == shared.source
 
 
@@ -167,32 +177,47 @@ def varlinkctl(shared, *arguments, **kwargs):
     if not shutil.which("varlinkctl"):
         pytest.skip("no varlinkctl here: systemd is older than 255")
     return subprocess.run(
-        ["varlinkctl", *arguments], stdout=subprocess.PIPE, text=True, timeout=20, check=True, **kwargs
+        ["varlinkctl", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=20,
+        check=True,
+        **kwargs,
     ).stdout
 
 
 def test_varlinkctl(shared, story):
     assert "io.portwatch" in varlinkctl(shared, "info", shared.socket_path)
-    assert "method Listeners" in varlinkctl(shared, "introspect", shared.socket_path, "io.portwatch")
+    assert "method Listeners" in varlinkctl(
+        shared, "introspect", shared.socket_path, "io.portwatch"
+    )
     filter_ = json.dumps({"filter": {"ports": [PORT]}})
-    out = varlinkctl(shared, "call", "--more", "-j", shared.socket_path, "io.portwatch.Listeners", filter_)
+    out = varlinkctl(
+        shared, "call", "--more", "-j", shared.socket_path, "io.portwatch.Listeners", filter_
+    )
     assert json.loads(out.strip("\x1e\n").splitlines()[0])["listeners"][0]["local"]["port"] == PORT
 
 
 def test_python_varlink(shared, story):
     """The library of another author."""
     varlink = pytest.importorskip("varlink", reason="no python3-varlink here")
-    with varlink.Client.new_with_address(f"unix:{shared.socket_path}") as c, c.open("io.portwatch") as i:
+    with varlink.Client.new_with_address(f"unix:{shared.socket_path}") as c, c.open(
+        "io.portwatch"
+    ) as i:
         assert i.Port(PORT)["port"] == PORT
 
 
 def test_port(shared, story):
     (row,) = shared.portctl("port", str(PORT), "-j").rows
     assert row["port"] == PORT and row["category"] == "user"
-    assert [l["owner"]["name"] for l in row["listeners"] if l["netns"] == shared.namespace.inode] == ["python3"]
+    assert [
+        l["owner"]["name"] for l in row["listeners"] if l["netns"] == shared.namespace.inode
+    ] == ["python3"]
     text = shared.portctl("port", "1102").stdout
     assert "adobeserver-1" in text and "user" in text
     (row,) = shared.portctl("port", "1102", "-j").rows
-    assert row["services"] == ["adobeserver-1"] and row["listeners"] == [] and row["category"] == "user"
-
-
+    assert (
+        row["services"] == ["adobeserver-1"]
+        and row["listeners"] == []
+        and row["category"] == "user"
+    )

@@ -60,7 +60,9 @@ class Build:
     @property
     def answerer(self):
         return self.find(
-            "portwatch-answer", "libexec/portwatch/portwatch-answer", "daemon/answer/portwatch-answer"
+            "portwatch-answer",
+            "libexec/portwatch/portwatch-answer",
+            "daemon/answer/portwatch-answer",
         )
 
     @property

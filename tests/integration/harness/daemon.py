@@ -128,7 +128,12 @@ class Daemon:
         log = open(self.log_path, "ab")
         with log:
             self.process = self.namespace.popen(
-                self.argv(), preexec_fn=die_with_us, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                self.argv(),
+                preexec_fn=die_with_us,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
             )
         return self.process, notify
 
@@ -294,7 +299,9 @@ class Daemon:
 
     def listeners(self, **filter_):
         return [
-            l for r in self.stream("Listeners", {"filter": self._filter(filter_)}) for l in r["listeners"]
+            l
+            for r in self.stream("Listeners", {"filter": self._filter(filter_)})
+            for l in r["listeners"]
         ]
 
     def connections(self, **filter_):
@@ -375,7 +382,12 @@ class Daemon:
         environment = {**os.environ, "LC_ALL": "C.UTF-8", **kwargs.pop("env", {})}
         for name in ("PORTCTL_SOCKET", "PAGER", "SYSTEMD_PAGER"):
             environment.pop(name, None)
-        argv = [*wrapper, self.build.portctl, f"--socket={socket_path or self.socket_path}", *arguments]
+        argv = [
+            *wrapper,
+            self.build.portctl,
+            f"--socket={socket_path or self.socket_path}",
+            *arguments,
+        ]
         done = self.namespace.run(argv, check=check, timeout=timeout, env=environment, **kwargs)
         done.rows = None
         if {"-j", "--json", "--json=short"} & set(arguments):
@@ -403,10 +415,17 @@ class Situation:
             if value is True:
                 argv.append(option)
             elif value is not None and value is not False:
-                argv.append(option.encode() + b"=" + (value if isinstance(value, bytes) else str(value).encode()))
+                argv.append(
+                    option.encode()
+                    + b"="
+                    + (value if isinstance(value, bytes) else str(value).encode())
+                )
         self.executable = os.path.realpath(argv[0])
         self.process = namespace.popen(
-            argv + [situation], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            argv + [situation],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         self.steps = []
         self.now = self._read()
