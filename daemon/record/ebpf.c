@@ -28,8 +28,12 @@
  * rate).
  */
 #define DRAIN_USEC 10000U
-/* After a loss: not more often than this, and once more when it is over. */
-#define RESYNC_USEC 1000000U
+/*
+ * After a loss: not more often than this, and once more when it is over. A snapshot of many
+ * namespaces takes long, and anybody can make those: at most one part in so many of the time.
+ */
+#define RESYNC_USEC  1000000U
+#define RESYNC_SHARE 10U
 /* How long counted attempts of a source wait for their summary. */
 #define REFUSED_USEC 1000000U
 
@@ -44,14 +48,14 @@ struct source {
         struct ring_buffer *ring;
         struct bpf_link *links[7];
         unsigned n_links;
-        struct netns_set namespaces;
         sd_event_source *wakeup;
         sd_event_source *drain_timer;
         sd_event_source *resync_timer;
         sd_event_source *refused_timer;
         bool refused; /* an attempt was told since the last collection */
         uint64_t lost_before;
-        uint64_t last_resync_usec;
+        uint64_t next_resync_usec; /* CLOCK_MONOTONIC */
+        size_t left_bytes;         /* of the ring's contents, for this look */
         char limits[512];
 };
 
@@ -153,7 +157,10 @@ static int on_ring_event(void *context, void *data, size_t size) {
                 sd_event_source_set_enabled(s->refused_timer, SD_EVENT_ONESHOT);
         }
         s->args.emit(ev, size, s->args.userdata);
-        return 0;
+        /* Told of an error, libbpf stops behind this event. */
+        size = (size + BPF_RINGBUF_HDR_SZ + 7) & ~(size_t) 7;
+        s->left_bytes -= size < s->left_bytes ? size : s->left_bytes;
+        return s->left_bytes > 0 ? 0 : -EAGAIN;
 }
 
 static int take_snapshot(struct source *s);
@@ -227,15 +234,22 @@ static void check_loss(struct source *s) {
         s->args.emit(&ev, sizeof(ev), s->args.userdata);
 
         at = now_ns(CLOCK_MONOTONIC) / 1000;
-        if (at < s->last_resync_usec + RESYNC_USEC)
-                at = s->last_resync_usec + RESYNC_USEC;
+        if (at < s->next_resync_usec)
+                at = s->next_resync_usec;
         sd_event_source_set_time(s->resync_timer, at);
         sd_event_source_set_enabled(s->resync_timer, SD_EVENT_ONESHOT);
 }
 
+/*
+ * Takes what the ring holds. Those who fill it may be as quick as we are: what it can hold at once
+ * is enough for all that happened before this call, and then others have their turn. Returns how
+ * many events, -EAGAIN when there may be more, or another negative errno.
+ */
 static int drain_ring(struct source *s) {
-        int n = ring_buffer__consume(s->ring);
+        int n;
 
+        s->left_bytes = s->args.ring_bytes;
+        n = ring_buffer__consume(s->ring);
         check_loss(s);
         return n;
 }
@@ -336,51 +350,70 @@ static void on_found(const struct event *ev, size_t size, void *userdata) {
         snapshot->source->args.emit(&found, size, snapshot->source->args.userdata);
 }
 
-/*
- * One namespace at a time: dump, then take what the ring holds, then end. Whatever happened up to
- * the end of the dump is in the ring by then, so that what the dump has not shown and no event has
- * touched is really gone, and what it has shown and is closed has its close behind it.
- */
-static int snapshot_namespace(struct snapshot *snapshot, const struct netns_entry *ns) {
-        struct source *s = snapshot->source;
-        struct event mark = { .type = EVENT_SNAPSHOT_BEGIN, .netns = ns->inode };
-        int r;
+static void emit_mark(struct source *s, enum event_type type, uint32_t netns) {
+        const struct event mark = {
+                .type = (__u8) type,
+                .netns = netns,
+                .time_ns = now_ns(CLOCK_BOOTTIME),
+        };
 
-        snapshot->ns = ns;
-        mark.time_ns = now_ns(CLOCK_BOOTTIME);
         s->args.emit(&mark, sizeof(mark), s->args.userdata);
-        r = diag_dump(ns->diag_fd, ns->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, on_found,
-                      snapshot);
-        drain_ring(s);
-        if (r < 0)
-                /* An incomplete dump proves nothing of what it does not show. */
-                return r;
-        mark.type = EVENT_SNAPSHOT_END;
-        mark.time_ns = now_ns(CLOCK_BOOTTIME);
-        s->args.emit(&mark, sizeof(mark), s->args.userdata);
-        return 0;
+}
+
+/*
+ * Dumps each namespace, then takes what the ring holds: whatever happened up to the end of the dump
+ * is in there by then, so that what the dump has not shown and no event has touched is really gone,
+ * and what it has shown and is closed has its close behind it. An incomplete dump proves nothing of
+ * what it does not show.
+ */
+static int dump_namespaces(struct snapshot *snapshot, const struct netns_set *set) {
+        struct source *s = snapshot->source;
+        int result = 0;
+
+        emit_mark(s, EVENT_SNAPSHOT_BEGIN, 0);
+        for (unsigned i = 0; i < set->n_entries; i++) {
+                struct netns_entry *e = &set->entries[i];
+                int r;
+
+                snapshot->ns = e;
+                r = diag_dump(e->diag_fd, e->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, on_found,
+                              snapshot);
+                drain_ring(s);
+                /* Marked: it is the truth. */
+                e->userdata = r >= 0 ? s : NULL;
+                if (r < 0)
+                        result = r;
+        }
+        for (unsigned i = 0; i < set->n_entries; i++)
+                if (set->entries[i].userdata)
+                        emit_mark(s, EVENT_SNAPSHOT_END, set->entries[i].inode);
+        return result;
 }
 
 static int take_snapshot(struct source *s) {
         struct snapshot snapshot = { .source = s };
+        uint64_t begin = now_ns(CLOCK_MONOTONIC) / 1000, took;
+        struct netns_set set = {};
         int r, result;
 
-        s->last_resync_usec = now_ns(CLOCK_MONOTONIC) / 1000;
-        r = netns_scan(&s->namespaces, 0, 0);
-        if (r < 0)
+        r = netns_scan(&set, 0, 0);
+        if (r < 0) {
+                netns_done(&set);
                 return r;
+        }
         drain_ring(s);
         result = read_holders(s, &snapshot.holders);
-        for (unsigned i = 0; i < s->namespaces.n_entries; i++) {
-                r = snapshot_namespace(&snapshot, &s->namespaces.entries[i]);
-                if (r < 0)
-                        result = r;
-        }
+        r = dump_namespaces(&snapshot, &set);
+        /* Held any longer, their sockets would keep namespaces and all of their devices alive. */
+        netns_done(&set);
         /* Sockets that were tracked before, as those whose owner was only guessed. */
         for (size_t i = 0; i < snapshot.holders.n; i++)
                 s->args.emit(&snapshot.holders.events[i], sizeof(struct event), s->args.userdata);
         holders_clear(&snapshot.holders);
-        return result;
+
+        took = (now_ns(CLOCK_MONOTONIC) / 1000 - begin) * RESYNC_SHARE;
+        s->next_resync_usec = begin + (took > RESYNC_USEC ? took : RESYNC_USEC);
+        return r < 0 ? r : result;
 }
 
 /* ---- Start and stop ---- */
@@ -457,7 +490,6 @@ static struct source *ebpf_stop(struct source *s) {
                 bpf_link__destroy(s->links[i]);
         ring_buffer__free(s->ring);
         portwatch_bpf__destroy(s->skeleton);
-        netns_done(&s->namespaces);
         free(s);
         return NULL;
 }

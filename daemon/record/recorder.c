@@ -33,6 +33,7 @@
 #define SELFTEST_TURN_USEC 20000U
 #define STATUS_USEC        1000000U /* STATUS= follows a change within this time */
 #define PORT_LOOKUP_USEC   1000000U
+#define PORT_LOOKUP_SHARE  50U /* of the time, at most: anybody can ask for one */
 #define ARGUMENT_SIZE      512
 #define FALLBACK_USER      "nobody"
 
@@ -54,7 +55,7 @@ struct recorder {
         bool status_armed;
         bool offset_fresh;
         uint64_t appended; /* records since the last batch was told */
-        uint64_t last_lookup_usec;
+        uint64_t next_lookup_usec;
         int listen_fd;
         bool own_socket;
         int error;
@@ -196,10 +197,15 @@ static void on_batch_done(void *userdata) {
                         arm(r->status_timer, &r->status_armed, STATUS_USEC);
         }
         now = now_ns(CLOCK_MONOTONIC) / 1000;
-        if (r->source && now >= r->last_lookup_usec + PORT_LOOKUP_USEC &&
+        if (r->source && now >= r->next_lookup_usec &&
             tracker_wants_listeners(r->tracker, &netns) > 0) {
-                r->last_lookup_usec = now;
+                uint64_t took;
+
+                /* It ends with a batch, too. */
+                r->next_lookup_usec = UINT64_MAX;
                 r->ops->resync(r->source);
+                took = (now_ns(CLOCK_MONOTONIC) / 1000 - now) * PORT_LOOKUP_SHARE;
+                r->next_lookup_usec = now + (took > PORT_LOOKUP_USEC ? took : PORT_LOOKUP_USEC);
         }
 }
 

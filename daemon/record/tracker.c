@@ -786,8 +786,14 @@ static void sweep(struct tracker *t, const struct event *ev) {
                         struct entry e = { extent, slot, &t->live->slots[extent][slot] };
                         struct event end = { .type = EVENT_NONE, .time_ns = ev->time_ns };
 
-                        if (e.record->kind == RECORD_NONE || t->epochs[extent][slot] == t->epoch ||
-                            (ev->netns != 0 && e.record->netns != ev->netns))
+                        /* First what lies close together: this is done for each namespace. */
+                        if (t->epochs[extent][slot] == t->epoch)
+                                continue;
+                        if (e.record->kind == RECORD_NONE) {
+                                t->epochs[extent][slot] = t->epoch;
+                                continue;
+                        }
+                        if (ev->netns != 0 && e.record->netns != ev->netns)
                                 continue;
                         *ended_at(t, e.record->cookie) = e.record->cookie;
                         if (extent == LIVE_LISTENERS)
