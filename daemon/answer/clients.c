@@ -28,13 +28,17 @@ struct clients {
         struct client **all;  /* service.clients of them, room for limits.connections */
 };
 
-static bool is_full(const struct clients *c, uid_t uid) {
-        unsigned of_user = 0;
+/*
+ * Whoever sees all finds a place when the others have taken theirs: subordinate uids give one
+ * person as many users as it likes (subuid(5)).
+ */
+static bool is_full(const struct clients *c, const struct view *v) {
+        unsigned of_user = 0, reserved = v->full ? 0 : c->limits.connections / 8;
 
-        if (c->service.clients >= c->limits.connections)
+        if (c->service.clients >= c->limits.connections - reserved)
                 return true;
         for (unsigned i = 0; i < c->service.clients; i++)
-                of_user += client_uid(c->all[i]) == uid;
+                of_user += client_uid(c->all[i]) == v->uid;
         return of_user >= c->limits.connections_of_user;
 }
 
@@ -165,7 +169,7 @@ static void take_connection(struct clients *c, int fd) {
         struct client *client;
         struct view view;
 
-        if (view_of_peer(&view, fd, c->limits.group) < 0 || is_full(c, view.uid) ||
+        if (view_of_peer(&view, fd, c->limits.group) < 0 || is_full(c, &view) ||
             client_new(&client, &c->host, fd, &view) < 0) {
                 c->service.clients_refused++;
                 close(fd);

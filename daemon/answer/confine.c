@@ -29,7 +29,10 @@
 #define SANITIZED 0
 #endif
 
-/* All that answering takes. mmap() and mprotect() are below, with conditions. */
+/*
+ * All that answering takes. mmap(), mprotect() and tgkill() are below, with conditions. Not
+ * shutdown(): the listening socket outlives us, and would never be heard again.
+ */
 static const int allowed[] = {
         /* The event loop: its descriptors were made before. */
         SCMP_SYS(epoll_wait),
@@ -51,7 +54,6 @@ static const int allowed[] = {
         SCMP_SYS(recvfrom),
         SCMP_SYS(send),
         SCMP_SYS(sendto),
-        SCMP_SYS(shutdown),
         SCMP_SYS(close),
         /* Doorbell, signals, timer; messages to stderr. */
         SCMP_SYS(read),
@@ -73,7 +75,6 @@ static const int allowed[] = {
         SCMP_SYS(rt_sigreturn),
         SCMP_SYS(sigreturn),
         SCMP_SYS(restart_syscall),
-        SCMP_SYS(tgkill),
         SCMP_SYS(exit),
         SCMP_SYS(exit_group),
 };
@@ -121,6 +122,11 @@ static int add_strict_rules(scmp_filter_ctx filter) {
                 if (r < 0 && r != -EDOM && r != -EFAULT)
                         return r;
         }
+        /* abort(), but of nobody else: we may have the recorder's user. */
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t) getpid()));
+        if (r < 0)
+                return r;
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
                                 SCMP_A0(SCMP_CMP_EQ, PR_GET_SECCOMP, 0));
 }
@@ -202,17 +208,22 @@ static int drop_ambient(void) {
 /* Without the right to it we stay who we are: the recorder's user has nothing to lose but its
  * files. */
 static int change_user(const struct confinement *c, bool *ret_refused) {
+        bool is_other = getuid() != c->uid, groups_stay = false;
+
         if (c->uid == (uid_t) -1)
                 return 0;
-        if (setgroups(0, NULL) < 0 && errno != EPERM)
-                return -errno;
-        if (setresgid(c->gid, c->gid, c->gid) < 0 && errno != EPERM)
-                return -errno;
+        if (setgroups(0, NULL) < 0 || setresgid(c->gid, c->gid, c->gid) < 0) {
+                if (errno != EPERM)
+                        return -errno;
+                groups_stay = true;
+        }
         if (setresuid(c->uid, c->uid, c->uid) < 0) {
                 if (errno != EPERM)
                         return -errno;
                 *ret_refused = true;
-        }
+        } else if (is_other && groups_stay)
+                /* Another user with our groups is neither. */
+                return -EPERM;
         return 0;
 }
 

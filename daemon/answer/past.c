@@ -217,6 +217,7 @@ static int follow_start(struct call *c, json_object *parameters, const char **re
         static const struct batch_shape shape = { .name = "events" };
         struct service *s = c->service;
         struct past *p;
+        unsigned limit;
         uint64_t first;
         int r;
 
@@ -240,9 +241,13 @@ static int follow_start(struct call *c, json_object *parameters, const char **re
                         return refuse_with_number(c, ERROR_HISTORY_TRUNCATED, "oldest_seq",
                                                   p->bounds.oldest_seq);
         }
-        if (s->followers >= s->max_followers) {
+        limit = s->max_followers;
+        /* One user must not keep those out who see all. */
+        if (!c->view->full)
+                limit -= limit / 4;
+        if (s->followers >= limit) {
                 s->followers_refused++;
-                return refuse_with_number(c, ERROR_TOO_MANY_FOLLOWERS, "limit", s->max_followers);
+                return refuse_with_number(c, ERROR_TOO_MANY_FOLLOWERS, "limit", limit);
         }
         history_seek(&p->cursor, &s->store.history, first, false);
         p->follows = true;
