@@ -133,6 +133,7 @@ static bool type_parse(const char *type, char **rest, struct event *ev) {
                 { "peer", EVENT_PEER, true, true, true },
                 { "release", EVENT_RELEASE, true, true, true },
                 { "owner", EVENT_OWNER, false, true, false },
+                { "accept", EVENT_OWNER, false, true, true },
                 { "found", EVENT_FOUND, false, true, false },
                 { "destroyed", EVENT_DESTROYED, false, true, false },
                 { "refused", EVENT_REFUSED, false, false, false },

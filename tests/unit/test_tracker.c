@@ -141,17 +141,17 @@ static void test_udp(void **state) {
 
 static void test_snapshot(void **state) {
         (void) state;
-        play("snapshot.txt", 18);
+        play("snapshot.txt", 19);
 }
 
 static void test_netlink(void **state) {
         (void) state;
-        play("netlink.txt", 8);
+        play("netlink.txt", 9);
 }
 
 static void test_owners(void **state) {
         (void) state;
-        play("owners.txt", 8);
+        play("owners.txt", 10);
 }
 
 /* ---- What is not told by events ---- */
