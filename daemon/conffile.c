@@ -137,41 +137,51 @@ int conffile_find(struct conffile_list *ret, const char *const *dirs, const char
         return 0;
 }
 
+/* Reads what fd has into text, at most CONFFILE_SIZE_MAX + 1 bytes; how many, or negative errno. */
+static ssize_t read_all(int fd, char *text) {
+        size_t size = 0;
+        ssize_t n;
+
+        do {
+                n = read(fd, text + size, CONFFILE_SIZE_MAX + 1 - size);
+                if (n < 0)
+                        return -errno;
+                size += (size_t) n;
+        } while (n > 0 && size <= CONFFILE_SIZE_MAX);
+        return (ssize_t) size;
+}
+
 /* Reads a regular file of a bounded size, NUL-terminated; the caller frees *ret. */
 static int read_bounded(char **ret, size_t *ret_size, const char *path, char **ret_error) {
         struct stat st;
-        char *text = NULL;
-        size_t size = 0;
-        ssize_t n = 1;
-        int fd, r = 0;
+        char *text;
+        ssize_t n;
+        int fd;
 
         /* A FIFO in the place of a file must not keep us waiting. */
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        if (fd < 0 || fstat(fd, &st) < 0)
-                r = fail(ret_error, -errno, "%s: %s", path, strerror(errno));
-        else if (!S_ISREG(st.st_mode))
-                r = fail(ret_error, -EINVAL, "%s: expected a regular file", path);
-        else if (!(text = malloc(CONFFILE_SIZE_MAX + 2)))
-                r = fail(ret_error, -ENOMEM, "%s: %s", path, strerror(ENOMEM));
-        while (r == 0 && n > 0 && size <= CONFFILE_SIZE_MAX) {
-                n = read(fd, text + size, CONFFILE_SIZE_MAX + 1 - size);
-                if (n < 0)
-                        r = fail(ret_error, -errno, "%s: %s", path, strerror(errno));
-                else
-                        size += (size_t) n;
-        }
-        if (r == 0 && size > CONFFILE_SIZE_MAX)
-                r = fail(ret_error, -EINVAL, "%s: expected at most %u bytes", path,
-                         CONFFILE_SIZE_MAX);
-        if (fd >= 0)
+        if (fd < 0)
+                return fail(ret_error, -errno, "%s: %s", path, strerror(errno));
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
                 close(fd);
-        if (r < 0) {
-                free(text);
-                return r;
+                return fail(ret_error, -EINVAL, "%s: expected a regular file", path);
         }
-        text[size] = '\0';
+        text = malloc(CONFFILE_SIZE_MAX + 2);
+        if (!text) {
+                close(fd);
+                return fail(ret_error, -ENOMEM, "%s: %s", path, strerror(ENOMEM));
+        }
+        n = read_all(fd, text);
+        close(fd);
+        if (n < 0 || n > (ssize_t) CONFFILE_SIZE_MAX) {
+                free(text);
+                return n < 0 ? fail(ret_error, (int) n, "%s: %s", path, strerror((int) -n))
+                             : fail(ret_error, -EINVAL, "%s: expected at most %u bytes", path,
+                                    CONFFILE_SIZE_MAX);
+        }
+        text[n] = '\0';
         *ret = text;
-        *ret_size = size;
+        *ret_size = (size_t) n;
         return 0;
 }
 

@@ -183,11 +183,10 @@ static int option_set(const struct option *o, struct config *config, const char 
 
 /* Writes n with the largest suffix that leaves it whole: 67108864 is 64M. */
 static void format_number(enum type type, uint64_t n, char ret[static 32]) {
-        const struct suffix *best = NULL;
+        const struct suffix *best = suffixes_of(type); /* the first one leaves everything whole */
 
-        for (const struct suffix *s = suffixes_of(type); s->name; s++)
-                if ((s->name[0] || type != TYPE_TIME) && n % s->factor == 0 &&
-                    (!best || s->factor > best->factor))
+        for (const struct suffix *s = best; s->name; s++)
+                if (s->name[0] && n % s->factor == 0 && s->factor > best->factor)
                         best = s;
         snprintf(ret, 32, "%" PRIu64 "%s", n / best->factor, best->name);
 }

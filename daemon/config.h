@@ -33,7 +33,7 @@ struct config {
         uint64_t sync_interval_usec;
         uint64_t ring_buffer_bytes;    /* a power of two */
         uint64_t receive_buffer_bytes; /* fits into an int twice, as SO_RCVBUFFORCE needs it */
-        uint64_t udp_peers; /* 0 or 1 */
+        uint64_t udp_peers;            /* 0 or 1 */
         uint64_t poll_interval_usec;
         /* [Answerer] */
         char user[CONFIG_NAME_SIZE];
