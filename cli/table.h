@@ -1,16 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <string.h>
+
 #include "cli/columns.h"
 #include "cli/lines.h"
 
 /*
  * Rows on their way to standard output. Lists are printed once all rows are there: on a terminal by
- * libsmartcols, which fits them to its width; elsewhere, where nothing is cut and every cell is as
- * wide as the widest one, by the few lines it takes (libsmartcols needs 2.6 ms for 400 rows of 10
- * cells, more than all the rest of the program). Events are printed as they come, in columns that
+ * libsmartcols, see smart.h; elsewhere, where nothing is cut and every cell is as wide as the
+ * widest one, by the few lines that this takes. Events are printed as they come, in columns that
  * only ever get wider.
  */
+
+/* A row is kept as its tint, a byte, and its cells, each behind such a head. */
+struct cell {
+        unsigned size : 14;
+        unsigned width : 14; /* columns on the terminal */
+        unsigned tint : 4;
+};
+_Static_assert(sizeof(struct cell) == 4, "a head is small next to its cell");
+
+/* What a header is written in where there are colours: underlined. */
+#define CELL_HEADER_CODE "\x1b[4m"
+
+/* Takes the cell at p off a row, with its text; returns where the next one is. */
+static inline const char *cell_next(const char *p, struct cell *ret, const char **ret_text) {
+        memcpy(ret, p, sizeof(*ret));
+        *ret_text = p + sizeof(*ret);
+        return *ret_text + ret->size;
+}
 
 struct table {
         struct columns columns;
