@@ -361,7 +361,7 @@ def test_a_socket_that_nobody_serves(busy, tmp_path):
 def test_usage(busy, arguments):
     done = busy.portctl(*arguments, check=False)
     assert done.returncode == 2, (done.returncode, done.stderr)
-    assert done.stdout == "" and done.stderr.startswith("portctl: ") or "portctl" in done.stderr
+    assert done.stdout == "" and "portctl" in done.stderr
 
 
 def test_help_and_version(busy):
@@ -378,10 +378,7 @@ def test_help_and_version(busy):
         "status",
     ):
         assert re.search(rf"^\s+{verb}\b", text, re.M), verb
-    assert (
-        busy.portctl("--version").stdout.split()[:2] == ["portctl", busy.status()["version"]]
-        or busy.status()["version"] in busy.portctl("--version").stdout
-    )
+    assert busy.status()["version"] in busy.portctl("--version").stdout.split()
 
 
 def test_a_port_by_name(busy):
