@@ -36,8 +36,9 @@ char licence_of_programs[] SEC("license") = "GPL";
 #define TCP_LISTEN      10
 
 #define SHUTDOWN_BOTH  3
+#define PF_KTHREAD     0x00200000 /* include/linux/sched.h */
 #define PATH_DEPTH     24
-#define PATH_COMPONENT 64
+#define PATH_COMPONENT 256 /* NAME_MAX and its NUL */
 #define PID_LEVELS     8
 
 /* The recorder sets its size before loading. */
@@ -107,7 +108,7 @@ static __always_inline void fill_process(struct event *ev, struct task_struct *l
         ev->cgroup_id = bpf_get_current_cgroup_id();
         ev->start_ns = BPF_CORE_READ(leader, start_boottime);
         ev->exec_id = (__u32) BPF_CORE_READ(leader, self_exec_id);
-        ev->uid = (__u32) bpf_get_current_uid_gid();
+        ev->uid = BPF_CORE_READ(leader, cred, euid.val);
         BPF_CORE_READ_STR_INTO(&ev->name, leader, comm);
         if (own_pid_namespace == 0)
                 ev->pid = (__u32) (bpf_get_current_pid_tgid() >> 32);
@@ -232,6 +233,15 @@ static __always_inline void fill_tuple(struct event *ev, struct sock *sk) {
 /* Is this change one that the tracker wants, and is it made in the call of the socket's owner? */
 enum interest { SKIP, WANTED, IN_CALL };
 
+/*
+ * A close in a process's own call. The last reference to a socket can also be dropped for somebody
+ * else, by a thread of the kernel: when it lay in a message that nobody took (unix(7), SCM_RIGHTS).
+ */
+static __always_inline bool is_own_close(struct sock *sk) {
+        return sk->sk_socket && sk->sk_lock.owned &&
+               !(bpf_get_current_task_btf()->flags & PF_KTHREAD);
+}
+
 static __always_inline enum interest state_interest(struct sock *sk, int old_state, int new_state) {
         switch (new_state) {
         case TCP_LISTEN:
@@ -241,13 +251,13 @@ static __always_inline enum interest state_interest(struct sock *sk, int old_sta
                 return WANTED;
         case TCP_FIN_WAIT1:
         case TCP_LAST_ACK:
-                return sk->sk_socket && sk->sk_lock.owned ? IN_CALL : SKIP;
+                return is_own_close(sk) ? IN_CALL : SKIP;
         case TCP_CLOSE:
                 if (old_state == TCP_CLOSE)
                         return SKIP;
                 if (old_state == TCP_LISTEN)
                         return IN_CALL;
-                if (sk->sk_shutdown == SHUTDOWN_BOTH && sk->sk_socket && sk->sk_lock.owned &&
+                if (sk->sk_shutdown == SHUTDOWN_BOTH && is_own_close(sk) &&
                     (old_state == TCP_ESTABLISHED || old_state == TCP_CLOSE_WAIT ||
                      old_state == TCP_SYN_SENT))
                         return IN_CALL;

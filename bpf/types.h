@@ -181,6 +181,7 @@ struct task_struct {
         struct task_struct *group_leader;
         struct pid *thread_pid;
         struct nsproxy *nsproxy;
+        unsigned int flags;
         int tgid;
         int pid;
         struct css_set *cgroups;
