@@ -50,7 +50,8 @@ struct known {
         struct biography *biographies;
         size_t size;
         int fd;
-        uint32_t chains[KNOWN_CAPACITY]; /* next of the bucket */
+        uint64_t seen_usec[KNOWN_CAPACITY]; /* last_usec of each, close together; 0: free */
+        uint32_t chains[KNOWN_CAPACITY];    /* next of the bucket */
         uint32_t buckets[KNOWN_CAPACITY];
 };
 
@@ -241,9 +242,12 @@ int known_open(struct known **ret, int dir_fd, const char *name, bool *ret_set_a
                 if (b->checksum == 0)
                         continue;
                 if (b->checksum == checksum_of(b) && memchr(b->program, 0, sizeof(b->program)) &&
-                    memchr(b->container, 0, sizeof(b->container)))
+                    memchr(b->container, 0, sizeof(b->container))) {
+                        uint64_t last_usec = atomic_load(&b->last_usec);
+
+                        k->seen_usec[i] = last_usec ? last_usec : 1;
                         link_in(k, i);
-                else
+                } else
                         memset(b, 0, sizeof(*b));
         }
         *ret = k;
@@ -259,17 +263,18 @@ struct known *known_close(struct known *k) {
         return NULL;
 }
 
-/* A free place, or that of the listener that was not seen for longest. New listeners are rare. */
+/* A free place, or that of the listener that was not seen for longest. */
 static uint32_t find_room(struct known *k, bool *ret_evicted) {
+        uint64_t oldest_usec = UINT64_MAX;
         uint32_t oldest = 0;
 
-        for (uint32_t i = 0; i < KNOWN_CAPACITY; i++) {
-                if (k->biographies[i].checksum == 0)
-                        return i;
-                if (atomic_load(&k->biographies[i].last_usec) <
-                    atomic_load(&k->biographies[oldest].last_usec))
+        for (uint32_t i = 0; i < KNOWN_CAPACITY; i++)
+                if (k->seen_usec[i] < oldest_usec) {
+                        oldest_usec = k->seen_usec[i];
                         oldest = i;
-        }
+                }
+        if (oldest_usec == 0)
+                return oldest;
         link_out(k, oldest);
         k->biographies[oldest].checksum = 0;
         *ret_evicted = true;
@@ -300,6 +305,7 @@ uint64_t known_seen(struct known *k, const struct record *r, const struct owner 
         }
         b = &k->biographies[i];
         atomic_store(&b->last_usec, r->time_usec);
+        k->seen_usec[i] = r->time_usec ? r->time_usec : 1;
         if (opened)
                 atomic_fetch_add(&b->times_opened, 1);
         if (ret_evicted)
