@@ -5,7 +5,7 @@
 
 /*
  * A segment on disk: this header, then records that grow upwards, then free room, then entries that
- * grow downwards from the end. Private to history.c and history_reader.c.
+ * grow downwards from the end. Private to history.c, history_recover.c and history_reader.c.
  */
 struct segment {
         uint64_t magic;
@@ -79,3 +79,26 @@ static inline bool segment_valid(const struct segment *s, uint32_t index, uint32
         return segment_placed(s, index, n) && s->checksum == segment_checksum(s) &&
                s->first_seq <= INT64_MAX;
 }
+
+static inline struct segment *segment_in(uint8_t *map, uint32_t index) {
+        return (struct segment *) (map + (size_t) index * HISTORY_SEGMENT_SIZE);
+}
+
+/* Makes an empty segment of whatever is there. first_seq 0: not in use. */
+void segment_format(struct segment *s, uint32_t index, uint32_t n, uint64_t first_seq);
+
+/* Is record i of the segment the one that belongs there, and as it was written? */
+bool segment_record_whole(const struct segment *s, uint64_t i);
+
+struct recovered {
+        uint32_t current;   /* the segment to go on in */
+        unsigned last_kind; /* of the newest record */
+        uint64_t next_seq;
+};
+
+/*
+ * Finds the newest segment and cuts its tail behind the last record that is whole. The others are
+ * full: each ends where the next one begins. io->next_seq is the first number of an empty history.
+ * Returns 0, or -EBADMSG when a header is damaged.
+ */
+int history_recover(uint8_t *map, uint32_t n_segments, struct recovered *io);

@@ -1,63 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "unit.h"
+#include "livedata.h"
 
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-
-#include "lib/live.h"
 
 #define CHUNK 256U /* slots: the grain of growth, and so of capacities */
 
 static uint64_t count_of(const struct live *l, enum live_extent extent) {
         return atomic_load(&l->header->count[extent]);
-}
-
-/* A record of which each field follows from number; owner and id are the caller's. */
-static struct record record_of(uint64_t number) {
-        struct record r = { .kind = RECORD_OPEN, .owner = OWNER_NONE };
-        uint64_t seed = number;
-
-        r.cookie = number;
-        r.time_usec = unit_random(&seed);
-        r.opened_usec = unit_random(&seed);
-        r.bytes_received = unit_random(&seed);
-        unit_random_fill(&seed, r.local, sizeof(r.local));
-        unit_random_fill(&seed, r.remote, sizeof(r.remote));
-        r.local_port = (uint16_t) unit_random(&seed);
-        r.remote_port = (uint16_t) unit_random(&seed);
-        r.netns = (uint32_t) unit_random(&seed);
-        return r;
-}
-
-static struct owner owner_of(uint64_t number) {
-        struct owner o = { .start_ns = number,
-                           .pid = (uint32_t) number,
-                           .uid = (uint32_t) ~number };
-        uint64_t seed = number;
-
-        snprintf(o.name, sizeof(o.name), "n%" PRIu32, (uint32_t) number);
-        for (unsigned i = 0; i < 4; i++) {
-                size_t used = strlen(o.executable);
-
-                snprintf(o.executable + used, sizeof(o.executable) - used, "/%" PRIx64,
-                         unit_random(&seed));
-        }
-        snprintf(o.unit, sizeof(o.unit), "%" PRIx64 ".service", unit_random(&seed));
-        snprintf(o.container, sizeof(o.container), "%" PRIx64, unit_random(&seed));
-        return o;
-}
-
-static bool owner_is(const struct owner *o, uint64_t number) {
-        struct owner expected = owner_of(number);
-
-        return memcmp(o, &expected, sizeof(expected)) == 0;
-}
-
-static bool owner_is_none(const struct owner *o) {
-        const struct owner none = { .uid = UID_UNKNOWN };
-
-        return memcmp(o, &none, sizeof(none)) == 0;
 }
 
 /* The same but for seq, which is the slot's version. */
@@ -288,13 +237,6 @@ static void test_model(void **state) {
         live_close(&l);
 }
 
-static int table_file(void) {
-        int fd = memfd_create("live", MFD_CLOEXEC);
-
-        assert_true(fd >= 0);
-        return fd;
-}
-
 static void test_file(void **state) {
         struct record in = record_of(5), out;
         struct owner owner = owner_of(50), got;
@@ -496,173 +438,14 @@ static void test_lies(void **state) {
         close(fd);
 }
 
-/* ---- A reader in another process ---- */
-
-#define CHURN_ROUNDS 300000U
-#define CHURN_SLOTS  40U
-
-/* What the reader says when it ends; in memory that both share. */
-struct report {
-        _Atomic uint32_t stop;
-        _Atomic uint64_t read;
-        _Atomic uint64_t with_owner;
-        _Atomic uint64_t torn;
-        _Atomic uint64_t mixed;
-        _Atomic uint64_t ownerless; /* a record that has an owner, shown without */
-};
-
-/* opened_usec is the number of the owner, bytes_sent the checksum of the rest. */
-static uint32_t content_of(const struct record *r) {
-        struct record copy = *r;
-
-        copy.seq = copy.bytes_sent = 0;
-        return record_checksum(&copy, sizeof(copy));
-}
-
-static void read_all(const struct live *l, struct report *report) {
-        uint64_t used = live_used(l, LIVE_CONNECTIONS);
-
-        for (uint32_t slot = 0; slot < used; slot++) {
-                struct record r;
-                struct owner o;
-
-                if (live_read(l, LIVE_CONNECTIONS, slot, &r, &o) <= 0)
-                        continue;
-                report->read++;
-                if (content_of(&r) != r.bytes_sent)
-                        report->torn++;
-                else if (r.owner == OWNER_NONE)
-                        report->mixed += !owner_is_none(&o);
-                else if (owner_is_none(&o))
-                        report->ownerless++;
-                else {
-                        report->mixed += !owner_is(&o, r.opened_usec);
-                        report->with_owner++;
-                }
-        }
-}
-
-static _Noreturn void reader_process(int fd, struct report *report) {
-        struct live l;
-
-        if (live_open(&l, fd) < 0)
-                _exit(1);
-        while (!report->stop)
-                read_all(&l, report);
-        read_all(&l, report);
-        live_close(&l);
-        _exit(0);
-}
-
-/* Sockets come and go, each with an owner of its own that goes with it. */
-static void churn(struct live *l, uint64_t rounds) {
-        uint32_t slots[CHURN_SLOTS], owners[CHURN_SLOTS];
-        bool there[CHURN_SLOTS] = { false };
-
-        for (uint64_t round = 1, seed = 99; round <= rounds; round++) {
-                unsigned i = (unsigned) unit_below(&seed, CHURN_SLOTS);
-                struct record r = record_of(round);
-                struct owner o = owner_of(round);
-                uint32_t old = OWNER_NONE;
-
-                if (there[i] && unit_below(&seed, 2)) {
-                        live_release(l, LIVE_CONNECTIONS, slots[i]);
-                        if (owners[i] != OWNER_NONE)
-                                live_release(l, LIVE_OWNERS, owners[i]);
-                        there[i] = false;
-                        continue;
-                }
-                if (there[i])
-                        old = owners[i];
-                else
-                        assert_int_equal(live_take(l, LIVE_CONNECTIONS, &slots[i]), 0);
-                owners[i] = OWNER_NONE;
-                if (unit_below(&seed, 8)) {
-                        assert_int_equal(live_take(l, LIVE_OWNERS, &owners[i]), 0);
-                        live_write_owner(l, owners[i], &o);
-                }
-                r.owner = owners[i];
-                r.opened_usec = round;
-                r.bytes_sent = content_of(&r);
-                live_write(l, LIVE_CONNECTIONS, slots[i], &r);
-                /* The old owner's slot is free as soon as no socket names it. */
-                if (old != OWNER_NONE)
-                        live_release(l, LIVE_OWNERS, old);
-                there[i] = true;
-        }
-}
-
-/* One socket whose owner is always a slot that was never used before. */
-static void grow_owners(struct live *l, uint64_t rounds) {
-        uint32_t slot, owner;
-
-        assert_int_equal(live_take(l, LIVE_CONNECTIONS, &slot), 0);
-        for (uint64_t round = 1; round <= rounds; round++) {
-                struct record r = record_of(round);
-                struct owner o = owner_of(round);
-
-                assert_int_equal(live_take(l, LIVE_OWNERS, &owner), 0);
-                live_write_owner(l, owner, &o);
-                r.owner = owner;
-                r.opened_usec = round;
-                r.bytes_sent = content_of(&r);
-                live_write(l, LIVE_CONNECTIONS, slot, &r);
-        }
-}
-
-static void run_beside_reader(void (*writer)(struct live *l, uint64_t rounds), uint64_t rounds) {
-        struct report *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        int fd = table_file(), status;
-        struct live l;
-        pid_t pid;
-
-        assert_true(report != MAP_FAILED);
-        assert_int_equal(live_create(&l, fd, 1, CHURN_SLOTS, rounds), 0);
-        pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0)
-                reader_process(fd, report);
-        writer(&l, rounds);
-        report->stop = 1;
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-        print_message("# %" PRIu64 " read, %" PRIu64 " with owners\n", report->read,
-                      report->with_owner);
-        assert_int_equal(report->torn, 0);
-        assert_int_equal(report->mixed, 0);
-        assert_int_equal(report->ownerless, 0);
-        assert_true(report->with_owner > 0);
-        live_close(&l);
-        close(fd);
-        munmap(report, sizeof(*report));
-}
-
-static void test_reader_beside_churn(void **state) {
-        (void) state;
-        run_beside_reader(churn, CHURN_ROUNDS);
-}
-
-static void test_reader_beside_growth(void **state) {
-        (void) state;
-        run_beside_reader(grow_owners, CHURN_ROUNDS / 4);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_slots),
-                cmocka_unit_test(test_version_moves),
-                cmocka_unit_test(test_pending),
-                cmocka_unit_test(test_growth),
-                cmocka_unit_test(test_bad_sizes),
-                cmocka_unit_test(test_model),
-                cmocka_unit_test(test_file),
-                cmocka_unit_test(test_file_storage),
-                cmocka_unit_test(test_no_storage),
-                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_slots),      cmocka_unit_test(test_version_moves),
+                cmocka_unit_test(test_pending),    cmocka_unit_test(test_growth),
+                cmocka_unit_test(test_bad_sizes),  cmocka_unit_test(test_model),
+                cmocka_unit_test(test_file),       cmocka_unit_test(test_file_storage),
+                cmocka_unit_test(test_no_storage), cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_lies),
-                cmocka_unit_test(test_reader_beside_churn),
-                cmocka_unit_test(test_reader_beside_growth),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
