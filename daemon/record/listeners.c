@@ -17,7 +17,9 @@ _Static_assert(BUCKETS == 1U << (64 - 52), "the hash above fills the table");
 int listeners_init(struct listeners *l, uint64_t capacity) {
         l->buckets = malloc(BUCKETS * sizeof(uint32_t));
         l->next = malloc(capacity * sizeof(uint32_t));
-        if (!l->buckets || !l->next) {
+        l->closed = calloc(LISTENERS_CLOSED, sizeof(*l->closed));
+        l->next_closed = 0;
+        if (!l->buckets || !l->next || !l->closed) {
                 listeners_done(l);
                 return -ENOMEM;
         }
@@ -28,6 +30,7 @@ int listeners_init(struct listeners *l, uint64_t capacity) {
 void listeners_done(struct listeners *l) {
         free(l->buckets);
         free(l->next);
+        free(l->closed);
         *l = (struct listeners){};
 }
 
@@ -102,4 +105,25 @@ uint32_t listeners_pending(const struct listeners *l, const struct live *live,
                 found = slot;
         }
         return found;
+}
+
+uint32_t listeners_bury(struct listeners *l, const struct record *r) {
+        struct record *place = &l->closed[l->next_closed];
+        uint32_t displaced = place->kind != RECORD_NONE ? place->owner : OWNER_NONE;
+
+        *place = *r;
+        l->next_closed = (l->next_closed + 1) % LISTENERS_CLOSED;
+        return displaced;
+}
+
+const struct record *listeners_closed(const struct listeners *l, const struct record *connection,
+                                      uint64_t time_usec) {
+        for (unsigned i = 0; i < LISTENERS_CLOSED; i++) {
+                const struct record *r = &l->closed[i];
+
+                if (r->kind != RECORD_NONE && r->time_usec + LISTENERS_CLOSED_USEC >= time_usec &&
+                    fit(r, connection) > 0)
+                        return r;
+        }
+        return NULL;
 }

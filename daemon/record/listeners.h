@@ -5,9 +5,15 @@
 
 /* Finds the listener that stands behind an inbound connection, by namespace, transport and port. */
 struct listeners {
-        uint32_t *buckets; /* first slot of a chain */
-        uint32_t *next;    /* of each slot */
+        uint32_t *buckets;     /* first slot of a chain */
+        uint32_t *next;        /* of each slot */
+        struct record *closed; /* the last ones that have closed; time_usec is when */
+        unsigned next_closed;
 };
+
+/* So many, for so long: what is told of a connection may come after its listener's end. */
+#define LISTENERS_CLOSED      64U
+#define LISTENERS_CLOSED_USEC 2000000U
 
 #define LISTENERS_NONE UINT32_MAX
 
@@ -31,3 +37,12 @@ uint32_t listeners_match(const struct listeners *l, const struct live *live,
  */
 uint32_t listeners_pending(const struct listeners *l, const struct live *live,
                            const struct record *connection);
+
+/*
+ * Remembers a listener that has closed at r->time_usec. Returns the owner of the one that is
+ * forgotten for it, OWNER_NONE if there is none: the reference to r->owner is kept until then.
+ */
+uint32_t listeners_bury(struct listeners *l, const struct record *r);
+/* As listeners_match(), of those that have closed a short while before time_usec; or NULL. */
+const struct record *listeners_closed(const struct listeners *l, const struct record *connection,
+                                      uint64_t time_usec);

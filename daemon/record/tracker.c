@@ -234,31 +234,41 @@ static void listener_close(struct tracker *t, const struct entry *e, const struc
         r.flags |= flags;
         t->config.ops->listener(&r, r.owner, t->config.userdata);
         append(t, &r);
-        entry_drop(t, e, r.owner);
+        /* The reference to its owner goes on with the memory of it. */
+        entry_drop(t, e, listeners_bury(&t->listeners, &r));
 }
 
 /* ---- Connections ---- */
 
+/* The listener that a connection came in by: one that is there, or was a moment ago; or NULL. */
+static const struct record *listener_of(const struct tracker *t, const struct record *r) {
+        uint32_t slot = listeners_match(&t->listeners, t->live, r);
+
+        return slot != LISTENERS_NONE ? &t->live->slots[LIVE_LISTENERS][slot]
+                                      : listeners_closed(&t->listeners, r, r->time_usec);
+}
+
 /* Sees from the listeners, or else from the ports, who opened a connection whose start was missed.
  */
 static enum direction guess_direction(const struct tracker *t, const struct record *r,
-                                      uint32_t listener) {
+                                      const struct record *listener) {
         bool local_ephemeral = r->local_port >= t->config.ephemeral_first &&
                                r->local_port <= t->config.ephemeral_last;
         bool remote_ephemeral = r->remote_port >= t->config.ephemeral_first &&
                                 r->remote_port <= t->config.ephemeral_last;
 
-        if (listener != LISTENERS_NONE)
+        if (listener)
                 return DIRECTION_INBOUND;
         return remote_ephemeral && !local_ephemeral ? DIRECTION_INBOUND : DIRECTION_OUTBOUND;
 }
 
-static void take_owner_of_listener(struct tracker *t, struct record *r, uint32_t listener) {
+static void take_owner_of_listener(struct tracker *t, struct record *r,
+                                   const struct record *listener) {
         uint32_t owner;
 
-        if (listener == LISTENERS_NONE || r->attribution >= ATTRIBUTION_LISTENER)
+        if (!listener || r->attribution >= ATTRIBUTION_LISTENER)
                 return;
-        owner = t->live->slots[LIVE_LISTENERS][listener].owner;
+        owner = listener->owner;
         if (owner == OWNER_NONE)
                 return;
         t->config.ops->owner_ref(owner, t->config.userdata);
@@ -460,30 +470,30 @@ static void tcp_connect(struct tracker *t, const struct event *ev) {
  * An inbound connection to a port without a listener: if just one listener of the namespace has not
  * told its port yet (listen() without bind()), this is it.
  */
-static uint32_t adopt_port(struct tracker *t, const struct record *connection) {
+static const struct record *adopt_port(struct tracker *t, const struct record *connection) {
         uint32_t slot = listeners_pending(&t->listeners, t->live, connection);
         struct entry e;
         struct record r;
 
         if (slot == LISTENERS_NONE || connection->local_port == 0)
-                return LISTENERS_NONE;
+                return NULL;
         e = entry_at(t, slot | REF_LISTENER);
         r = *e.record;
         r.local_port = connection->local_port;
         listener_announce(t, &r);
         entry_write(t, &e, &r);
-        return slot;
+        return e.record;
 }
 
 /* An established connection that is not tracked yet. DIRECTION_NONE: to be guessed. */
 static void connection_appear(struct tracker *t, const struct event *ev, enum direction direction,
                               uint8_t flags) {
-        uint32_t listener;
+        const struct record *listener;
         struct record r;
 
         record_begin(t, &r, ev, RECORD_OPEN);
-        listener = listeners_match(&t->listeners, t->live, &r);
-        if (listener == LISTENERS_NONE && direction == DIRECTION_INBOUND)
+        listener = listener_of(t, &r);
+        if (!listener && direction == DIRECTION_INBOUND)
                 listener = adopt_port(t, &r);
         r.direction = (uint8_t) (direction ? direction : guess_direction(t, &r, listener));
         r.flags = flags;
@@ -554,8 +564,7 @@ static void tcp_close(struct tracker *t, const struct event *ev) {
                 r.direction = DIRECTION_OUTBOUND;
                 r.flags = RECORD_PENDING;
         } else
-                r.direction = (uint8_t) guess_direction(
-                        t, &r, listeners_match(&t->listeners, t->live, &r));
+                r.direction = (uint8_t) guess_direction(t, &r, listener_of(t, &r));
         take_owner_of_call(t, &r, ev);
         connection_end(t, &r, ev, tcp_outcome(ev), RECORD_FOUND);
         owner_unref(t, r.owner);
@@ -814,7 +823,7 @@ static void sweep(struct tracker *t, const struct event *ev) {
 static void handle_destroyed(struct tracker *t, const struct event *ev) {
         struct record r;
         struct entry e;
-        uint32_t listener;
+        const struct record *listener;
         enum outcome outcome;
 
         if (entry_find(t, ev->cookie, &e)) {
@@ -848,7 +857,7 @@ static void handle_destroyed(struct tracker *t, const struct event *ev) {
                 connection_end(t, &r, ev, tcp_outcome(ev), 0);
                 return;
         }
-        listener = listeners_match(&t->listeners, t->live, &r);
+        listener = listener_of(t, &r);
         r.direction = (uint8_t) guess_direction(t, &r, listener);
         if (r.direction == DIRECTION_INBOUND)
                 take_owner_of_listener(t, &r, listener);
@@ -979,6 +988,10 @@ struct tracker *tracker_free(struct tracker *t) {
                 return NULL;
         for (unsigned i = 0; i < 2; i++)
                 free(t->epochs[i]);
+        for (unsigned i = 0; t->listeners.closed && i < LISTENERS_CLOSED; i++)
+                owner_unref(t, t->listeners.closed[i].kind != RECORD_NONE
+                                       ? t->listeners.closed[i].owner
+                                       : OWNER_NONE);
         index_done(&t->index);
         listeners_done(&t->listeners);
         free(t);
