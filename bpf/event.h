@@ -96,6 +96,7 @@ struct event_process {
 #define REFUSED_WINDOW_NS  1000000000ULL
 #define REFUSED_PER_SOURCE 64
 #define REFUSED_PER_WINDOW 1024
+#define REFUSED_SOURCES    4096
 
 struct refused_source {
         __u32 netns;

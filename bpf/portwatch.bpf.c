@@ -59,11 +59,10 @@ struct {
         __type(value, struct told);
 } processes SEC(".maps");
 
-/* Who was refused, and how often. One that is pushed out by others loses its count: that is
- * counted. */
+/* Who was refused, and how often. One that is pushed out by others loses its count, not the sum. */
 struct {
         __uint(type, BPF_MAP_TYPE_LRU_HASH);
-        __uint(max_entries, 4096);
+        __uint(max_entries, REFUSED_SOURCES);
         __type(key, struct refused_source);
         __type(value, struct refused_count);
 } refused SEC(".maps");
@@ -71,7 +70,7 @@ struct {
 /* Of all sources together. Updated without a lock: a few more or less do not matter. */
 __u64 refused_window_ns = 0;
 __u64 refused_told = 0;
-/* Attempts that no source could be remembered for, or beyond the limit for all. */
+/* All that were not told one by one. */
 __u64 refused_untold = 0;
 
 static __always_inline void *ring_take(__u64 size) {
@@ -664,10 +663,7 @@ static __always_inline bool attempt_allowed(const struct attempt *a, __u64 now) 
                 refused_window_ns = now;
                 refused_told = 0;
         }
-        if (!c || refused_told >= REFUSED_PER_WINDOW) {
-                if (!c)
-                        __sync_fetch_and_add(&refused_untold, 1);
-        } else {
+        if (c && refused_told < REFUSED_PER_WINDOW) {
                 if (now - c->window_ns > REFUSED_WINDOW_NS) {
                         c->window_ns = now;
                         c->told = 0;
@@ -685,6 +681,7 @@ static __always_inline bool attempt_allowed(const struct attempt *a, __u64 now) 
                 __builtin_memcpy(c->local, a->target, sizeof(c->local));
                 __sync_fetch_and_add(&c->untold, 1);
         }
+        __sync_fetch_and_add(&refused_untold, 1);
         return false;
 }
 

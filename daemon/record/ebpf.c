@@ -36,6 +36,8 @@
 #define RESYNC_SHARE 10U
 /* How long counted attempts of a source wait for their summary. */
 #define REFUSED_USEC 1000000U
+/* Summaries of single sources in one go; what more there are share one. */
+#define REFUSED_SUMMARIES 64U
 
 #define READ_AT_ONCE 256U /* events of the iterator */
 
@@ -52,7 +54,8 @@ struct source {
         sd_event_source *drain_timer;
         sd_event_source *resync_timer;
         sd_event_source *refused_timer;
-        bool refused; /* an attempt was told since the last collection */
+        bool refused;          /* an attempt was told since the last collection */
+        int64_t refused_ahead; /* counted for a source, not yet in the sum of all */
         uint64_t lost_before;
         uint64_t next_resync_usec; /* CLOCK_MONOTONIC */
         size_t left_bytes;         /* of the ring's contents, for this look */
@@ -192,30 +195,41 @@ static void emit_untold(struct source *s, const struct refused_source *from,
 }
 
 /*
- * One summary for each source whose attempts were counted and not told, and one for what no source
- * could be remembered for. Goes on as long as there is something.
+ * A summary for sources whose attempts were counted and not told, and one for all others: those
+ * that were pushed out, and those beyond so many. Senders can be made up: neither the work nor what
+ * is recorded may grow with them. Goes on as long as there is something.
  */
 static int on_refused_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         struct source *s = userdata;
         struct refused_count rest = { .transport = IPPROTO_TCP };
         struct refused_source key, next, nobody = { .family = AF_INET };
         int fd = bpf_map__fd(s->skeleton->maps.refused);
+        int64_t untold = (int64_t) __atomic_exchange_n(&s->skeleton->bss->refused_untold, 0,
+                                                       __ATOMIC_RELAXED) -
+                         s->refused_ahead;
         bool more = bpf_map_get_next_key(fd, NULL, &next) == 0;
+        unsigned n = 0;
 
         (void) es;
         (void) usec;
         s->refused = false;
-        while (more) {
+        for (unsigned i = 0; more && i < REFUSED_SOURCES; i++) {
                 struct refused_count c;
 
                 key = next;
                 more = bpf_map_get_next_key(fd, &key, &next) == 0;
-                if (bpf_map_lookup_and_delete_elem(fd, &key, &c) == 0 && c.untold > 0)
-                        emit_untold(s, &key, &c);
+                if (bpf_map_lookup_and_delete_elem(fd, &key, &c) < 0 || c.untold == 0 ||
+                    n == REFUSED_SUMMARIES)
+                        continue;
+                emit_untold(s, &key, &c);
+                untold -= (int64_t) c.untold;
+                n++;
         }
-        rest.untold = __atomic_exchange_n(&s->skeleton->bss->refused_untold, 0, __ATOMIC_RELAXED);
-        if (rest.untold > 0)
+        s->refused_ahead = untold < 0 ? -untold : 0;
+        if (untold > 0) {
+                rest.untold = (__u64) untold;
                 emit_untold(s, &nobody, &rest);
+        }
         s->args.batch_done(s->args.userdata);
         return 0;
 }
