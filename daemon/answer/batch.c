@@ -28,7 +28,12 @@ static int end(struct call *c, struct batch *b, bool continues) {
         return reply_end(c->replies, continues);
 }
 
+static unsigned max_entries(const struct batch *b) {
+        return b->replies < REPLY_SMALL_REPLIES ? REPLY_SMALL_ENTRIES : REPLY_MAX_ENTRIES;
+}
+
 int batch_flush(struct call *c, struct batch *b) {
+        b->replies++;
         return end(c, b, true);
 }
 
@@ -49,7 +54,7 @@ int batch_add(struct call *c, struct batch *b) {
                 return r < 0 ? r : (int) CALL_DONE;
         }
         if (c->more && replies_open(out) &&
-            (b->n >= REPLY_MAX_ENTRIES || out->w.size - out->ready >= BATCH_BYTES)) {
+            (b->n >= max_entries(b) || out->w.size - out->ready >= BATCH_BYTES)) {
                 r = batch_flush(c, b);
                 if (r < 0)
                         return r;

@@ -6,7 +6,8 @@
 /* The entries of an answer, in one reply or, where the caller takes them, in several. */
 struct batch {
         const struct batch_shape *shape;
-        unsigned n; /* entries in the reply that is being written */
+        unsigned n;       /* entries in the reply that is being written */
+        unsigned replies; /* given out before it */
 };
 
 /* What is around the entries in each reply. */

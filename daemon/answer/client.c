@@ -53,6 +53,7 @@ struct client {
         uint64_t stuck_since_usec;
         enum stuck stuck;
         bool drained; /* all that was there has been received */
+        bool sent;    /* something, in this turn */
         bool eof;     /* and no more will come */
         bool closing; /* the last word is said: close when it is sent */
         bool rung;
@@ -127,10 +128,9 @@ static int receive(struct client *c) {
         return 0;
 }
 
-/* Sends what the other end takes now. 1: it took something. */
+/* Sends what the other end takes now. */
 static int flush(struct client *c) {
         struct replies *out = &c->replies;
-        int progress = 0;
 
         while (replies_unsent(out) > 0) {
                 ssize_t n = send(c->fd, out->w.data + out->sent, replies_unsent(out),
@@ -139,11 +139,16 @@ static int flush(struct client *c) {
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
-                        return errno == EAGAIN ? progress : -errno;
+                        return errno == EAGAIN ? 0 : -errno;
                 replies_sent(out, (size_t) n);
-                progress = 1;
+                c->sent = true;
         }
-        return progress;
+        return 0;
+}
+
+/* What goes wrong here goes wrong once more at the end of the turn. */
+static void send_ready(void *userdata) {
+        (void) flush(userdata);
 }
 
 /* Somebody at a shell is told what was wrong; a program that sent such a thing is past help. */
@@ -246,10 +251,10 @@ static int take_turn(struct client *c, bool *ret_sent) {
         uint64_t budget = TURN_BUDGET;
         int r;
 
+        c->sent = false;
         r = flush(c);
         if (r < 0)
                 return r;
-        *ret_sent = r > 0;
         borrow_spare(c);
         c->replies.limit =
                 c->host->buffered_bytes > BUFFERED_MAX_BYTES ? REPLY_PAUSE_BYTES : REPLY_MAX_BYTES;
@@ -267,7 +272,7 @@ static int take_turn(struct client *c, bool *ret_sent) {
         r = flush(c);
         if (r < 0)
                 return r;
-        *ret_sent = *ret_sent || r > 0;
+        *ret_sent = c->sent;
         return_spare(c);
         count_buffered(c);
         return 0;
@@ -410,6 +415,8 @@ int client_new(struct client **ret, struct client_host *host, int fd, const stru
                 .view = *view,
         };
         replies_init(&c->replies);
+        c->replies.send = send_ready;
+        c->replies.userdata = c;
         r = sd_event_add_io(host->event, &c->io, fd, c->watched, on_io, c);
         if (r < 0) {
                 client_free(c);

@@ -67,6 +67,8 @@ int reply_end(struct replies *r, bool continues) {
                 return -EMSGSIZE;
         }
         r->ready = r->w.size;
+        if (continues && r->send)
+                r->send(r->userdata);
         return 0;
 }
 

@@ -7,6 +7,13 @@
 #define REPLY_MAX_BYTES   (8U * 1024 * 1024)
 #define REPLY_MAX_ENTRIES 256U
 
+/*
+ * So many replies hold no more than so many entries: who asked reads the first ones while the next
+ * are written, and answers of a few hundred entries never leave the caches.
+ */
+#define REPLY_SMALL_REPLIES 16U
+#define REPLY_SMALL_ENTRIES 64U
+
 /* Whoever answers in several replies waits while so much is unsent, so that it takes no memory. */
 #define REPLY_PAUSE_BYTES (1024U * 1024)
 
@@ -20,6 +27,9 @@ struct replies {
         size_t ready; /* whole replies end here */
         size_t limit; /* bytes that one reply may have, at most REPLY_MAX_BYTES */
         char end;     /* what the present call's replies end with, '\0' or '\n' */
+        /* Called when a reply is whole and more of them follow, to send it; NULL: it can wait. */
+        void (*send)(void *userdata);
+        void *userdata;
 };
 
 static inline size_t replies_unsent(const struct replies *r) {

@@ -153,9 +153,9 @@ static void test_oneway(void **state) {
 /* Full replies as long as there is more; the last one has the rest, and is never empty for nothing.
  */
 static void test_batches(void **state) {
-        static const unsigned listeners[] = { 0, 1, 255, 256, 257, 512, 600 };
+        static const unsigned listeners[] = { 0, 1, 63, 64, 65, 1024, 1025, 1280, 1500 };
         struct fixture *f = *state;
-        unsigned made = 0;
+        unsigned made = 0, small;
 
         for (size_t i = 0; i < sizeof(listeners) / sizeof(listeners[0]); i++) {
                 unsigned n = listeners[i], replies = 0, seen = 0;
@@ -173,14 +173,17 @@ static void test_batches(void **state) {
                         replies++;
                         seen += (unsigned) length;
                         if (seen < n) {
-                                assert_int_equal(length, 256);
+                                assert_int_equal(length, replies <= REPLY_SMALL_REPLIES
+                                                                 ? REPLY_SMALL_ENTRIES
+                                                                 : REPLY_MAX_ENTRIES);
                                 assert_true(json_object_get_boolean(at(reply, "continues")));
                         } else
                                 assert_false(has(reply, "continues"));
                         json_object_put(reply);
                 }
                 assert_int_equal(seen, n);
-                assert_int_equal(replies, n == 0 ? 1 : (n + 255) / 256);
+                small = n < 1024 ? n : 1024;
+                assert_int_equal(replies, n == 0 ? 1 : (small + 63) / 64 + (n - small + 255) / 256);
         }
 }
 
