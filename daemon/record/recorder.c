@@ -35,7 +35,7 @@
 #define STATUS_USEC        1000000U /* STATUS= follows a change within this time */
 #define PORT_LOOKUP_USEC   1000000U
 #define PORT_LOOKUP_SHARE  50U /* of the time, at most: anybody can ask for one */
-/* sched(7): its weight is 40 times that of an ordinary process. */
+/* sched(7): its weight is 45 times that of an ordinary process. */
 #define PRIORITY      (-17)
 #define ARGUMENT_SIZE 512
 #define FALLBACK_USER "nobody"
