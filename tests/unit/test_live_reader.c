@@ -117,6 +117,32 @@ static void grow_owners(struct live *l, uint64_t rounds) {
         }
 }
 
+/*
+ * One socket that changes its owner as fast as can be between two slots, so that the one a reader
+ * is about to look at is somebody else's by then.
+ */
+static void swap_owners(struct live *l, uint64_t rounds) {
+        enum { PREPARED = 64 };
+        static struct record records[PREPARED];
+        static struct owner prepared[PREPARED];
+        uint32_t slot, owners[2];
+
+        assert_int_equal(live_take(l, LIVE_CONNECTIONS, &slot), 0);
+        assert_int_equal(live_take(l, LIVE_OWNERS, &owners[0]), 0);
+        assert_int_equal(live_take(l, LIVE_OWNERS, &owners[1]), 0);
+        for (unsigned i = 0; i < PREPARED; i++) {
+                prepared[i] = owner_of(i + 1);
+                records[i] = record_of(i + 1);
+                records[i].owner = owners[i % 2];
+                records[i].opened_usec = i + 1;
+                records[i].bytes_sent = content_of(&records[i]);
+        }
+        for (uint64_t round = 0; round < rounds; round++) {
+                live_write_owner(l, owners[round % 2], &prepared[round % PREPARED]);
+                live_write(l, LIVE_CONNECTIONS, slot, &records[round % PREPARED]);
+        }
+}
+
 static void run_beside_reader(void (*writer)(struct live *l, uint64_t rounds), uint64_t rounds) {
         struct report *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
                                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -125,7 +151,7 @@ static void run_beside_reader(void (*writer)(struct live *l, uint64_t rounds), u
         pid_t pid;
 
         assert_true(report != MAP_FAILED);
-        assert_int_equal(live_create(&l, fd, 1, CHURN_SLOTS, rounds), 0);
+        assert_int_equal(live_create(&l, fd, 1, CHURN_SLOTS, CHURN_ROUNDS), 0);
         pid = fork();
         assert_true(pid >= 0);
         if (pid == 0)
@@ -155,10 +181,16 @@ static void test_reader_beside_growth(void **state) {
         run_beside_reader(grow_owners, CHURN_ROUNDS / 4);
 }
 
+static void test_reader_beside_swaps(void **state) {
+        (void) state;
+        run_beside_reader(swap_owners, 10 * CHURN_ROUNDS);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_reader_beside_churn),
                 cmocka_unit_test(test_reader_beside_growth),
+                cmocka_unit_test(test_reader_beside_swaps),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
