@@ -2,15 +2,28 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "listeners.h"
 
 #define BUCKETS 4096U
 
-static uint32_t bucket_of(const struct record *r) {
-        uint64_t key = (uint64_t) r->netns << 32 | (uint64_t) r->transport << 16 | r->local_port;
+/*
+ * By the address as well, from a seed: there are as many loopback addresses as anybody wants to
+ * listen on. Those whose port is not known yet are together, whatever their address.
+ */
+static uint32_t bucket_of(const struct listeners *l, const struct record *r) {
+        uint64_t h = l->seed ^
+                     ((uint64_t) r->netns << 32 | (uint64_t) r->transport << 16 | r->local_port);
+        uint64_t address[2] = {};
 
-        return (uint32_t) (key * 0x9E3779B97F4A7C15ULL >> 52);
+        if (r->local_port != 0)
+                memcpy(address, r->local, sizeof(address));
+        for (unsigned i = 0; i < 2; i++) {
+                h = (h ^ address[i]) * 0x9E3779B97F4A7C15ULL;
+                h ^= h >> 32;
+        }
+        return (uint32_t) (h * 0x9E3779B97F4A7C15ULL >> 52);
 }
 _Static_assert(BUCKETS == 1U << (64 - 52), "the hash above fills the table");
 
@@ -24,6 +37,9 @@ int listeners_init(struct listeners *l, uint64_t capacity) {
                 return -ENOMEM;
         }
         memset(l->buckets, 0xFF, BUCKETS * sizeof(uint32_t));
+        /* A seed of 0 is no worse than none. */
+        l->seed = 0;
+        (void) !getrandom(&l->seed, sizeof(l->seed), GRND_NONBLOCK);
         return 0;
 }
 
@@ -35,14 +51,14 @@ void listeners_done(struct listeners *l) {
 }
 
 void listeners_add(struct listeners *l, const struct live *live, uint32_t slot) {
-        uint32_t bucket = bucket_of(&live->slots[LIVE_LISTENERS][slot]);
+        uint32_t bucket = bucket_of(l, &live->slots[LIVE_LISTENERS][slot]);
 
         l->next[slot] = l->buckets[bucket];
         l->buckets[bucket] = slot;
 }
 
 void listeners_remove(struct listeners *l, const struct live *live, uint32_t slot) {
-        uint32_t *link = &l->buckets[bucket_of(&live->slots[LIVE_LISTENERS][slot])];
+        uint32_t *link = &l->buckets[bucket_of(l, &live->slots[LIVE_LISTENERS][slot])];
 
         while (*link != LISTENERS_NONE && *link != slot)
                 link = &l->next[*link];
@@ -71,12 +87,16 @@ static unsigned fit(const struct record *listener, const struct record *connecti
         return listener->flags & RECORD_DUAL_STACK ? 2 + device : 0;
 }
 
-uint32_t listeners_match(const struct listeners *l, const struct live *live,
-                         const struct record *connection) {
+/* The best of those on address; none can fit better than best_possible. */
+static uint32_t best_on(const struct listeners *l, const struct live *live,
+                        const struct record *connection, const uint8_t address[static 16],
+                        unsigned best_possible) {
+        struct record key = *connection;
         uint32_t best = LISTENERS_NONE;
-        unsigned best_fit = 0, best_possible = 6 + (connection->ifindex != 0);
+        unsigned best_fit = 0;
 
-        for (uint32_t slot = l->buckets[bucket_of(connection)];
+        memcpy(key.local, address, sizeof(key.local));
+        for (uint32_t slot = l->buckets[bucket_of(l, &key)];
              slot != LISTENERS_NONE && best_fit < best_possible; slot = l->next[slot]) {
                 unsigned f = fit(&live->slots[LIVE_LISTENERS][slot], connection);
 
@@ -88,12 +108,21 @@ uint32_t listeners_match(const struct listeners *l, const struct live *live,
         return best;
 }
 
+uint32_t listeners_match(const struct listeners *l, const struct live *live,
+                         const struct record *connection) {
+        static const uint8_t any[16];
+        unsigned device = connection->ifindex != 0;
+        uint32_t slot = best_on(l, live, connection, connection->local, 6 + device);
+
+        return slot != LISTENERS_NONE ? slot : best_on(l, live, connection, any, 4 + device);
+}
+
 uint32_t listeners_pending(const struct listeners *l, const struct live *live,
                            const struct record *connection) {
         struct record unknown = { .netns = connection->netns, .transport = connection->transport };
         uint32_t found = LISTENERS_NONE;
 
-        for (uint32_t slot = l->buckets[bucket_of(&unknown)]; slot != LISTENERS_NONE;
+        for (uint32_t slot = l->buckets[bucket_of(l, &unknown)]; slot != LISTENERS_NONE;
              slot = l->next[slot]) {
                 const struct record *r = &live->slots[LIVE_LISTENERS][slot];
 

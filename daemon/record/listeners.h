@@ -5,8 +5,9 @@
 
 /* Finds the listener that stands behind an inbound connection, by namespace, transport and port. */
 struct listeners {
-        uint32_t *buckets;     /* first slot of a chain */
-        uint32_t *next;        /* of each slot */
+        uint32_t *buckets; /* first slot of a chain */
+        uint32_t *next;    /* of each slot */
+        uint64_t seed;
         struct record *closed; /* the last ones that have closed; time_usec is when */
         unsigned next_closed;
 };

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "owner.h"
 #include "cgroup.h"
@@ -42,6 +43,7 @@ struct owners {
         struct live *live;
         struct cgroups *cgroups;
         struct meta *metas;
+        uint64_t seed;
         uint32_t buckets[BUCKETS];
         uint32_t idle_oldest;
         uint32_t idle_newest;
@@ -57,6 +59,8 @@ int owners_new(struct owners **ret, struct live *live) {
                 return -ENOMEM;
         o->live = live;
         o->metas = calloc(live->header->capacity[LIVE_OWNERS], sizeof(*o->metas));
+        /* A seed of 0 is no worse than none. */
+        (void) !getrandom(&o->seed, sizeof(o->seed), GRND_NONBLOCK);
         if (!o->metas || cgroups_new(&o->cgroups) < 0) {
                 owners_free(o);
                 return -ENOMEM;
@@ -105,12 +109,20 @@ static void idle_add(struct owners *o, uint32_t slot) {
         o->n_idle++;
 }
 
+/* By all of the key, from a seed: whoever names processes must not be able to make one long chain.
+ */
 static uint32_t *bucket_of(struct owners *o, const struct owner_key *key) {
-        uint64_t h = key->start_ns ^ (uint64_t) key->pid << 32 ^ key->uid ^ key->cgroup_id << 16;
+        uint64_t words[sizeof(*key) / sizeof(uint64_t)], h = o->seed;
 
-        return &o->buckets[(h * 0x9E3779B97F4A7C15ULL) >> 52];
+        memcpy(words, key, sizeof(words));
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                h = (h ^ words[i]) * 0x9E3779B97F4A7C15ULL;
+                h ^= h >> 32;
+        }
+        return &o->buckets[h * 0x9E3779B97F4A7C15ULL >> 52];
 }
 
+_Static_assert(sizeof(struct owner_key) % sizeof(uint64_t) == 0, "the hash takes it by words");
 _Static_assert(BUCKETS == 1U << (64 - 52), "the hash above fills the table");
 
 static void forget_oldest(struct owners *o) {
