@@ -66,10 +66,13 @@ static const char *key_of(const struct call *c, const struct record *r, const st
 
         switch (n->by) {
         case BY_CATEGORY:
-                return category_name(category_of(port));
+                /* 0 stands for several ports, or for one that nobody could tell. */
+                return port != 0 ? category_name(category_of(port)) : UNKNOWN;
         case BY_SERVICE:
                 return or_unknown(services_lookup(c->service->store.services, port, r->transport));
         case BY_PORT:
+                if (port == 0)
+                        return UNKNOWN;
                 snprintf(buffer, SHOW_ADDRESS_MAX, "%u", port);
                 return buffer;
         case BY_NAME:
