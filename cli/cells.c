@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "cli/cells.h"
 #include "cli/json_print.h"
+#include "cli/users.h"
 #include "cli/when.h"
 
 bool string_is(const struct json_string *s, const char *word) {
@@ -92,34 +89,16 @@ void cell_duration(struct buf *b, const struct style *style, const struct reply_
 }
 
 void cell_user(struct buf *b, int64_t uid) {
-        /* Tables name few users: the last ones looked up are remembered, and no more than that. */
-        static struct {
-                int64_t uid;
-                char name[33];
-        } known[16];
-        static unsigned n_known;
-        size_t at;
+        const char *name = "";
 
         if (uid == REPLY_NULL) {
                 buf_char(b, '-');
                 return;
         }
-        for (at = 0; at < n_known && at < sizeof(known) / sizeof(known[0]); at++)
-                if (known[at].uid == uid)
-                        break;
-        if (at == n_known || at == sizeof(known) / sizeof(known[0])) {
-                const struct passwd *pw = NULL;
-
-                at = n_known++ % (sizeof(known) / sizeof(known[0]));
-                known[at].uid = uid;
-                known[at].name[0] = '\0';
-                if (uid >= 0 && uid < UINT32_MAX)
-                        pw = getpwuid((uid_t) uid);
-                if (pw && strlen(pw->pw_name) < sizeof(known[at].name))
-                        memcpy(known[at].name, pw->pw_name, strlen(pw->pw_name) + 1);
-        }
-        if (known[at].name[0])
-                buf_text(b, known[at].name);
+        if (uid >= 0 && uid < UINT32_MAX)
+                name = users_name((uint32_t) uid);
+        if (*name)
+                buf_text(b, name);
         else
                 buf_number(b, uid);
 }
@@ -181,20 +160,5 @@ void cell_detail(struct buf *b, const struct style *style, const struct row *row
                 buf_number(b, row->lost);
                 buf_text(b, row->lost == 1 ? " event is missing before this"
                                            : " events are missing before this");
-        }
-}
-
-void cells_prepare(const struct columns *columns) {
-        for (size_t i = 0; i < columns->n; i++) {
-                const struct column *c = columns->list[i];
-
-                if (c->type == CELL_TIME)
-                        tzset();
-                else if (strcmp(c->name, "USER") == 0) {
-                        struct buf b = { 0 };
-
-                        cell_user(&b, geteuid());
-                        buf_done(&b);
-                }
         }
 }

@@ -20,10 +20,4 @@ void cell_user(struct buf *b, int64_t uid);
 /* What an event was about, in a few words. */
 void cell_detail(struct buf *b, const struct style *style, const struct row *row);
 
-/*
- * Reads what is needed to show times and users, the zone and where names come from: to be called
- * while the answer is on its way.
- */
-void cells_prepare(const struct columns *columns);
-
 bool string_is(const struct json_string *s, const char *word);

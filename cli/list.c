@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#include "cli/cells.h"
 #include "cli/json_print.h"
 #include "cli/list.h"
 #include "cli/out.h"
@@ -29,8 +29,9 @@ int list_init(struct list *l, const struct args *args, unsigned set, const char 
         }
         out_setup(pager && !args->no_pager);
         table_init(&l->table, &chosen, set, !args->no_legend);
+        /* The zone is read while the answer is on its way. */
         if (args->json == JSON_OFF)
-                cells_prepare(&chosen);
+                tzset();
         l->direct = direct && args->json != JSON_OFF && args->lines < 0 && !args->reverse;
         return STATUS_FINE;
 }

@@ -4,6 +4,7 @@
 #include "cli/cells.h"
 #include "cli/columns.h"
 #include "cli/glyph.h"
+#include "cli/users.h"
 
 static struct json_string string(const char *text) {
         return (struct json_string){ text, (uint32_t) strlen(text), true };
@@ -73,6 +74,31 @@ static void test_user(void **state) {
         cell_user(&b, INT64_MAX);
         expect(&b, "9223372036854775807");
         buf_done(&b);
+}
+
+static void test_passwd(void **state) {
+        static const char text[] = "root:x:0:0:root:/root:/bin/sh\n"
+                                   "\n# comment\n+\nhalf:x:7\n:x:8:8::/:/bin/sh\n"
+                                   "bad:x:1x:1::/:/bin/sh\nbig:x:4294967297:1::/:/bin/sh\n"
+                                   "a:x:1000:1000:A,B,C:/home/a:/bin/sh\n"
+                                   "b:x:1000:1000::/home/b:/bin/sh\n"
+                                   "a-name-that-is-longer-than-names-can-be:x:9:9::/:/bin/sh\n"
+                                   "last:x:65534:1::/:/bin/sh\ncut:x:11:1::/";
+        static const uint32_t none[] = { 1, 7, 8, 9, 10, 11, 4294967295 };
+        char name[USER_NAME_MAX + 1] = "none";
+
+        (void) state;
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+                assert_false(users_find(text, sizeof(text) - 1, none[i], name));
+                assert_string_equal(name, "none");
+        }
+        assert_true(users_find(text, sizeof(text) - 1, 0, name));
+        assert_string_equal(name, "root");
+        assert_true(users_find(text, sizeof(text) - 1, 1000, name));
+        assert_string_equal(name, "a");
+        assert_true(users_find(text, sizeof(text) - 1, 65534, name));
+        assert_string_equal(name, "last");
+        assert_false(users_find("", 0, 0, name));
 }
 
 static void expect_names(const struct columns *c, const char *names) {
@@ -206,10 +232,10 @@ static void test_width(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_size),         cmocka_unit_test(test_endpoint),
-                cmocka_unit_test(test_user),         cmocka_unit_test(test_choose),
-                cmocka_unit_test(test_every_column), cmocka_unit_test(test_detail),
-                cmocka_unit_test(test_width),
+                cmocka_unit_test(test_size),   cmocka_unit_test(test_endpoint),
+                cmocka_unit_test(test_user),   cmocka_unit_test(test_passwd),
+                cmocka_unit_test(test_choose), cmocka_unit_test(test_every_column),
+                cmocka_unit_test(test_detail), cmocka_unit_test(test_width),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
