@@ -11,17 +11,23 @@
 
 /* How the record is being made, and what it lacks. */
 
-/* Lost means that events are missing; the rest of these are bounds that were reached. */
+/* Where something can be dropped: events that the record then lacks, or what a bound keeps out. */
 static const struct {
         const char *place;
+        bool missing; /* from the record */
         const char *meaning;
 } places[] = {
-        { "ring", "events the kernel's ring buffer had no room for" },
-        { "netlink", "times the netlink buffer overran" },
-        { "tracker", "sockets the table of tracked sockets had no room for" },
-        { "owners", "sockets recorded without owner, the table was full" },
-        { "overwritten", "events that have made room for newer ones" },
-        { "known", "biographies of listeners that have made room" },
+        { "ring", true, "events the kernel's ring buffer had no room for" },
+        { "netlink", true, "times the netlink buffer overran" },
+        { "tracker", true, "sockets the table of tracked sockets had no room for" },
+        { "owners", true, "sockets recorded without their owner, the table was full" },
+        { "history", false, "records that could not be kept" },
+        { "overwritten", false, "events that have made room for newer ones" },
+        { "known", false, "biographies of listeners that have made room" },
+        { "followers", false, "events that were gone before a slow follower took them" },
+        { "clients_refused", false, "connections of clients beyond the limits" },
+        { "followers_refused", false, "followers beyond the limit" },
+        { "requests_refused", false, "requests that made no sense or were too long" },
 };
 
 static void put_label(struct buf *b, const char *label) {
@@ -74,27 +80,39 @@ static void put_state(struct buf *b, const struct style *style, const struct rep
         buf_char(b, '\n');
 }
 
-static void put_losses(struct buf *b, const struct style *style, const struct reply_status *s) {
-        put_label(b, "Lost");
-        buf_number(b, s->lost);
-        buf_text(b, s->lost == 1 ? " event\n" : " events\n");
+/* A line for each place of one sort where anything was dropped; behind label. */
+static void put_places(struct buf *b, const struct style *style, const struct reply_status *s,
+                       bool missing, const char *label) {
         for (size_t i = 0; i < s->n_losses; i++) {
+                const struct reply_loss *loss = &s->losses[i];
                 const char *meaning = NULL;
+                bool of_sort = !missing;
 
-                if (s->losses[i].count <= 0)
-                        continue;
                 for (size_t k = 0; k < sizeof(places) / sizeof(places[0]); k++)
-                        if (string_is(&s->losses[i].where, places[k].place))
+                        if (string_is(&loss->where, places[k].place)) {
+                                of_sort = places[k].missing == missing;
                                 meaning = places[k].meaning;
-                put_label(b, "");
-                buf_number(b, s->losses[i].count);
+                        }
+                if (loss->count <= 0 || !of_sort)
+                        continue;
+                put_label(b, label);
+                label = "";
+                buf_number(b, loss->count);
                 buf_char(b, ' ');
                 if (meaning)
                         buf_text(b, meaning);
                 else
-                        cell_string(b, style, &s->losses[i].where);
+                        cell_string(b, style, &loss->where);
                 buf_char(b, '\n');
         }
+}
+
+static void put_losses(struct buf *b, const struct style *style, const struct reply_status *s) {
+        put_label(b, "Lost");
+        buf_number(b, s->lost);
+        buf_text(b, s->lost == 1 ? " event\n" : " events\n");
+        put_places(b, style, s, true, "");
+        put_places(b, style, s, false, "Bounds");
 }
 
 static void put_record(struct buf *b, const struct style *style, const struct reply_status *s) {
