@@ -266,8 +266,7 @@ static __always_inline enum interest state_interest(struct sock *sk, int old_sta
         }
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
+static __always_inline int state_changed(struct sock *sk, int old_state, int new_state) {
         enum interest interest;
         struct tcp_sock *tcp;
         struct event *ev;
@@ -324,6 +323,79 @@ int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
         }
         bpf_ringbuf_submit(ev, 0);
         return 0;
+}
+
+/*
+ * The kernel does not call a program that is at work on this CPU already. A packet may come in
+ * while a system call is in sock_state (as soon as the ring's lock opens the interrupts again), and
+ * what it does to other sockets, often a close, would be missed. So there are two programs: the
+ * first one writes down what it was called for, and the second one, called right after it, takes
+ * what is not written down. Packets do not interrupt packets, so two are enough but for a few
+ * instructions; what neither was called for the kernel counts, and the recorder tells it as lost.
+ */
+struct call {
+        struct sock *sk;
+        __u64 state;
+};
+
+struct calls {
+        struct call now;   /* what the first program was last called for; 0: the second one, too */
+        struct call under; /* what that interrupted, if it was between the two */
+        __u64 in_second;   /* whoever interrupts now is seen by the first program alone */
+};
+
+struct {
+        __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+        __uint(max_entries, 1);
+        __type(key, __u32);
+        __type(value, struct calls);
+} calls SEC(".maps");
+
+/* Read by the recorder: what the first program was not called for and the second one was. */
+__u64 rescued_events = 0;
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
+        __u32 zero = 0;
+        struct calls *c = bpf_map_lookup_elem(&calls, &zero);
+
+        if (!c)
+                return 0;
+        if (!c->in_second) {
+                if (c->now.sk && !c->under.sk)
+                        c->under = c->now;
+                c->now.state = (__u64) new_state;
+                c->now.sk = sk;
+                barrier();
+        }
+        return state_changed(sk, old_state, new_state);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sock_state_missed, struct sock *sk, int old_state, int new_state) {
+        __u32 zero = 0;
+        struct calls *c = bpf_map_lookup_elem(&calls, &zero);
+        bool seen = false;
+
+        if (!c)
+                return 0;
+        c->in_second = 1;
+        barrier();
+        if (c->now.sk == sk && c->now.state == (__u64) new_state) {
+                c->now = c->under;
+                c->under.sk = 0;
+                seen = true;
+        } else if (c->under.sk == sk && c->under.state == (__u64) new_state) {
+                c->now.sk = 0;
+                c->under.sk = 0;
+                seen = true;
+        }
+        barrier();
+        c->in_second = 0;
+        if (seen)
+                return 0;
+        __sync_fetch_and_add(&rescued_events, 1);
+        return state_changed(sk, old_state, new_state);
 }
 
 /*
