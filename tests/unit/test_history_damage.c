@@ -271,15 +271,41 @@ static void test_torn_tail(void **state) {
                 assert_false(f.aside);
                 assert_int_equal(f.read, RECORDS - 1 + NEW_RECORDS);
                 assert_int_equal(f.lost, gone < RECORDS_EACH - 1);
+                /* What is new has not been written over the owners that are named. */
+                assert_int_equal(f.nameless, 0);
                 assert_int_equal(f.next_seq, gone < RECORDS_EACH - 1 ? RECORDS + 1 : RECORDS);
+        }
+}
+
+/* A header that has its entries lie on the records: nothing is written over either. */
+static void test_entries_on_records(void **state) {
+        static const uint64_t places[] = { 0, 8, 100, 128, 136, 4096, 12800, 12920, 12927 };
+        struct patient *p = *state;
+
+        for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+                struct finding f;
+
+                segment_of(p->map, HISTORY_SEGMENTS_MIN - 1)->entries = places[i];
+                f = examine(p, "entries", i);
+                memcpy(p->map, p->whole, CHRONICLE_SIZE);
+                assert_false(f.aside);
+                assert_int_equal(f.next_seq, RECORDS + 1);
+                assert_int_equal(f.nameless, 0);
+                /* There was room for the new ones behind, or the oldest segment made room. */
+                assert_true(f.read == RECORDS + NEW_RECORDS ||
+                            f.read == RECORDS - RECORDS_EACH + NEW_RECORDS);
         }
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_whole),       cmocka_unit_test(test_header_bits),
-                cmocka_unit_test(test_record_bits), cmocka_unit_test(test_entry_bits),
-                cmocka_unit_test(test_blocks),      cmocka_unit_test(test_torn_tail),
+                cmocka_unit_test(test_whole),
+                cmocka_unit_test(test_header_bits),
+                cmocka_unit_test(test_record_bits),
+                cmocka_unit_test(test_entry_bits),
+                cmocka_unit_test(test_blocks),
+                cmocka_unit_test(test_torn_tail),
+                cmocka_unit_test(test_entries_on_records),
         };
 
         return cmocka_run_group_tests(tests, make_patient, remove_patient);
