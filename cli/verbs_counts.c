@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/list.h"
@@ -44,6 +45,11 @@ int verb_counts(const struct args *args) {
 
         if (list_help(args, SET_COUNTS, &status))
                 return status;
+        /* Totals cannot be looked through afterwards. */
+        if (ask_filters(args)) {
+                (void) fprintf(stderr, "portctl: counts takes at most %d ports\n", ASK_PORTS_MAX);
+                return STATUS_USAGE;
+        }
         status = ask_connect(&client, args);
         if (status == STATUS_FINE)
                 status = list_init(&l, args, SET_COUNTS, COUNTS_COLUMNS, true, true);
