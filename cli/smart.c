@@ -29,7 +29,7 @@
         X(scols_table_set_termwidth)                                                               \
         X(scols_unref_table)
 
-#define MEMBER(name) __typeof__(&name) name;
+#define MEMBER(name) __typeof__ (&(name))(name);
 static struct { FUNCTIONS(MEMBER) } smart;
 
 #define SYMBOL(name) { #name, &smart.name },
