@@ -147,12 +147,20 @@ uint32_t listeners_bury(struct listeners *l, const struct record *r) {
 
 const struct record *listeners_closed(const struct listeners *l, const struct record *connection,
                                       uint64_t time_usec) {
+        const struct record *best = NULL;
+        unsigned best_fit = 0;
+
+        /* Of those that fit as well the last one: a port may have gone from one to another. */
         for (unsigned i = 0; i < LISTENERS_CLOSED; i++) {
                 const struct record *r = &l->closed[i];
+                unsigned f = r->kind != RECORD_NONE ? fit(r, connection) : 0;
 
-                if (r->kind != RECORD_NONE && r->time_usec + LISTENERS_CLOSED_USEC >= time_usec &&
-                    fit(r, connection) > 0)
-                        return r;
+                if (f == 0 || r->time_usec + LISTENERS_CLOSED_USEC < time_usec)
+                        continue;
+                if (f > best_fit || (f == best_fit && r->time_usec >= best->time_usec)) {
+                        best = r;
+                        best_fit = f;
+                }
         }
-        return NULL;
+        return best;
 }
