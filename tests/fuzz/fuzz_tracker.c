@@ -61,9 +61,7 @@ static void brief_event(const uint8_t b[static BRIEF_SIZE], uint64_t *time, stru
                 ret->netns = b[1] >> 4 & 3;
 }
 
-static void check(const struct desk *d) {
-        const char *wrong = desk_check(d);
-
+static void require_none(const char *wrong) {
         if (wrong) {
                 fprintf(stderr, "%s\n", wrong);
                 abort();
@@ -125,8 +123,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                         other_call(&d, data);
                 else
                         tracker_handle(d.tracker, &ev);
-                check(&d);
+                require_none(desk_check(&d));
         }
-        desk_done(&d);
+        require_none(desk_done(&d));
         return 0;
 }

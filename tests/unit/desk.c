@@ -164,6 +164,14 @@ static const struct tracker_ops ops = {
         .listener = op_listener,
 };
 
+static void desk_free(struct desk *d) {
+        d->tracker = tracker_free(d->tracker);
+        live_close(&d->live);
+        free(d->records);
+        free(d->refs);
+        *d = (struct desk){};
+}
+
 int desk_init(struct desk *d, uint64_t listeners, uint64_t connections) {
         struct tracker_config config = {
                 .ops = &ops,
@@ -182,24 +190,8 @@ int desk_init(struct desk *d, uint64_t listeners, uint64_t connections) {
         config.live = &d->live;
         r = d->refs ? tracker_new(&d->tracker, &config) : -ENOMEM;
         if (r < 0)
-                desk_done(d);
+                desk_free(d);
         return r;
-}
-
-void desk_done(struct desk *d) {
-        const char *wrong;
-
-        d->tracker = tracker_free(d->tracker);
-        /* Without the tracker the slots alone hold references. */
-        wrong = d->live.header && d->refs ? desk_check(d) : NULL;
-        if (wrong) {
-                fprintf(stderr, "after the tracker is gone: %s\n", wrong);
-                abort();
-        }
-        live_close(&d->live);
-        free(d->records);
-        free(d->refs);
-        *d = (struct desk){};
 }
 
 uint32_t desk_pid(const struct desk *d, uint32_t slot) {
@@ -282,6 +274,17 @@ const char *desk_check(const struct desk *d) {
         }
         if (!wrong && kept > (d->tracker ? LISTENERS_CLOSED : 0))
                 wrong = "a reference is left over";
+        return wrong;
+}
+
+const char *desk_done(struct desk *d) {
+        const char *wrong = NULL;
+
+        if (d->tracker) {
+                d->tracker = tracker_free(d->tracker);
+                wrong = desk_check(d);
+        }
+        desk_free(d);
         return wrong;
 }
 

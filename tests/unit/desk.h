@@ -28,7 +28,11 @@ struct desk {
 
 /* Sizes as of live_create(), rounded up to 256. 0 or negative errno; desk_done() frees. */
 int desk_init(struct desk *d, uint64_t listeners, uint64_t connections);
-void desk_done(struct desk *d);
+/*
+ * Ends the tracker, which gives back what it kept for a while, and frees all of it. NULL, or what
+ * desk_check() finds then: now each reference that is left must be that of a socket.
+ */
+const char *desk_done(struct desk *d);
 
 /* The owner that an event names, with a reference for the caller, as the tracker gets it. */
 uint32_t desk_owner(struct desk *d, const struct event *ev);

@@ -174,6 +174,68 @@ static void test_devices(void **state) {
         done(&l, live);
 }
 
+/* ---- Those that have closed ---- */
+
+static struct record closed_at(const char *address, uint16_t port, uint64_t usec, uint32_t owner) {
+        struct record r = end_of(address, port);
+
+        r.kind = RECORD_UNLISTEN;
+        r.time_usec = usec;
+        r.owner = owner;
+        return r;
+}
+
+static uint32_t owner_behind(const struct listeners *l, const char *address, uint16_t port,
+                             uint64_t usec) {
+        struct record c = end_of(address, port);
+        const struct record *r;
+
+        c.exposure = EXPOSURE_NONE;
+        r = listeners_closed(l, &c, usec);
+        return r ? r->owner : OWNER_NONE;
+}
+
+static void test_closed(void **state) {
+        struct live *live = new_table();
+        struct listeners l;
+        struct record r;
+
+        (void) state;
+        assert_int_equal(listeners_init(&l, SLOTS), 0);
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 80, 100), OWNER_NONE);
+
+        r = closed_at("0.0.0.0", 80, 100, 1);
+        assert_int_equal(listeners_bury(&l, &r), OWNER_NONE);
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 80, 50), 1);
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 80, 100 + LISTENERS_CLOSED_USEC), 1);
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 80, 101 + LISTENERS_CLOSED_USEC), OWNER_NONE);
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 81, 100), OWNER_NONE);
+
+        /* The port went on to another, which has closed as well: that one, whatever the order. */
+        r = closed_at("0.0.0.0", 80, 200, 2);
+        listeners_bury(&l, &r);
+        r = closed_at("0.0.0.0", 80, 150, 3);
+        listeners_bury(&l, &r);
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 80, 210), 2);
+        /* The very address goes before a later one on any address. */
+        r = closed_at("10.0.0.1", 80, 120, 4);
+        listeners_bury(&l, &r);
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 80, 210), 4);
+        assert_int_equal(owner_behind(&l, "10.0.0.2", 80, 210), 2);
+
+        /* So many are kept; the owner of the one that has to go is given back, oldest first. */
+        for (uint32_t i = 4; i < LISTENERS_CLOSED; i++) {
+                r = closed_at("127.0.0.1", (uint16_t) i, 300, 100 + i);
+                assert_int_equal(listeners_bury(&l, &r), OWNER_NONE);
+        }
+        for (uint32_t i = 1; i <= 4; i++) {
+                r = closed_at("127.0.0.1", 9, 300, OWNER_NONE);
+                assert_int_equal(listeners_bury(&l, &r), i);
+        }
+        assert_int_equal(owner_behind(&l, "10.0.0.1", 80, 210), OWNER_NONE);
+        done(&l, live);
+}
+
 /* ---- Against a plain search ---- */
 
 static const char *const addresses[] = { "0.0.0.0", "127.0.0.1", "10.0.0.1", "10.0.0.2",
@@ -247,6 +309,7 @@ int main(void) {
                 cmocka_unit_test(test_families_apart),
                 cmocka_unit_test(test_own_family_first),
                 cmocka_unit_test(test_devices),
+                cmocka_unit_test(test_closed),
                 cmocka_unit_test(test_model),
         };
 

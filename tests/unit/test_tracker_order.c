@@ -227,7 +227,7 @@ static void play(uint64_t seed, bool servers_first, struct outcome_set *ret) {
         assert_int_equal(desk_count(&d, LIVE_CONNECTIONS, false), 2 * COPIES);
         assert_int_equal(desk_count(&d, LIVE_CONNECTIONS, true), 0);
         collect(&d, servers_first, ret);
-        desk_done(&d);
+        assert_null(desk_done(&d));
 }
 
 static void compare_orders(bool servers_first) {
