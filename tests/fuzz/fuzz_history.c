@@ -160,10 +160,11 @@ static void open_for_writing(unsigned choice) {
         append_some(h, 4);
         read_file(history_reader_fd(h), choice);
         h = history_close(h);
-        /* It opens again, without a word, and goes on where it was. */
+        /* It opens again and goes on where it was; whoever forges a header can have it otherwise.
+         */
         if (history_open(&h, folder_fd, "history", FILE_SIZE, &(bool){ false }) < 0)
                 abort();
-        if (!aside && history_next_seq(h) != next + 4)
+        if (!aside && !(choice & CHOICE_HEADERS) && history_next_seq(h) != next + 4)
                 abort();
         history_close(h);
         if (aside && renameat(folder_fd, "history.damaged-1", folder_fd, "history") < 0)
