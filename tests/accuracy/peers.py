@@ -2,7 +2,9 @@
 """What other tools say of the same connections: tcplife (bcc), ss -E, and ss -Htnp at the moment."""
 
 import collections
+import glob
 import os
+import platform
 import re
 import shutil
 import socket
@@ -16,6 +18,27 @@ from judge import SENTINEL_PORT
 
 def port_of(address):
     return int(address.rpartition(":")[2])
+
+
+def bcc(program):
+    """A command line for a tracer of bcc, which wants the running kernel's headers and tracepoints.
+
+    Where the running kernel has none, those of Debian's kernel serve in a mount namespace of its own:
+    the tracepoint's fields, so addresses and pids, are the same; sizes that it reads may be off.
+    """
+    lines = []
+    builds = sorted(glob.glob("/usr/src/linux-headers-*-amd64"))
+    commons = sorted(glob.glob("/usr/src/linux-headers-*-common"))
+    folder = f"/lib/modules/{platform.release()}"
+    if not os.path.exists(folder + "/build") and builds and commons:
+        lines = [
+            "mkdir -p /lib/modules && mount -t tmpfs tmpfs /lib/modules",
+            f"mkdir {folder}",
+            f"ln -s {builds[-1]} {folder}/build",
+            f"ln -s {commons[-1]} {folder}/source",
+        ]
+    lines += ["mount -t debugfs debugfs /sys/kernel/debug", "mount -t tracefs tracefs /sys/kernel/debug/tracing"]
+    return ["unshare", "--mount", "sh", "-c", "\n".join(lines) + '\nexec "$0" "$@"', *program]
 
 
 class Tool:
@@ -89,7 +112,7 @@ class Tool:
 
 
 class Tcplife(Tool):
-    name, argv = "tcplife", ["tcplife-bpfcc", "-s"]
+    name, argv = "tcplife", bcc(["tcplife-bpfcc", "-s"])
 
     @staticmethod
     def parse(line):

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The quick situations of docs/ACCURACY.md: all recorded, nobody blamed wrongly."""
+
+import os
+import sys
+
+import pytest
+
+from harness.build import TOP
+
+sys.path.append(os.path.join(TOP, "tests", "accuracy"))
+
+import accuracy  # noqa: E402
+import cases  # noqa: E402
+
+QUICK = [c for c in cases.CASES if c.quick]
+
+# Netlink learns of listeners and namespaces by looking, and of failed attempts next to nothing:
+# tests/accuracy shows how much it sees. What it must never do is to be sure and wrong.
+SEEN_BY_NETLINK = ("process gone in 1 ms", "command that connects and ends", "self-connect")
+
+
+@pytest.fixture(scope="module")
+def stage(build, shared):
+    s = cases.Stage(build, shared.namespace)
+    yield s
+    s.close()
+
+
+@pytest.mark.parametrize("case", QUICK, ids=lambda c: c.name.replace(" ", "-"))
+def test_situation(shared, stage, source, case):
+    if source == "netlink" and case.name not in SEEN_BY_NETLINK:
+        pytest.skip("netlink: not all of this is there to be seen")
+    try:
+        result = accuracy.record(case, stage, shared)
+    except cases.Unavailable as e:
+        pytest.skip(str(e))
+    assert result.wrong_exact == 0, result.remarks
+    assert result.recorded == result.expected and result.extra == 0, result.remarks
+    if source == "ebpf":
+        assert result.pid == result.owners, result.remarks
+        assert result.unit in (None, result.owners), result.remarks
+        assert result.attributions["lookup"] == result.attributions["unknown"] == 0, result.remarks
+    else:
+        assert result.attributions["exact"] == 0
