@@ -30,6 +30,7 @@ test_packages=(
         libcmocka-dev
         man-db
         mandoc
+        netbase
         procps
         python3-pyroute2
         python3-pytest
