@@ -940,6 +940,9 @@ void tracker_restore(struct tracker *t, enum live_extent extent, const struct re
         struct entry e;
 
         copy.owner = owner;
+        /* Without its owner, for whom there was no room, it is open to be found again. */
+        if (owner == OWNER_NONE)
+                copy.attribution = ATTRIBUTION_UNKNOWN;
         copy.rule = 0;
         if (entry_find(t, r->cookie, &e) || !entry_add(t, extent, &copy)) {
                 owner_unref(t, owner);
