@@ -375,6 +375,36 @@ static void reader_fails(struct report *report, const char *what, uint64_t at) {
         _exit(1);
 }
 
+static bool bounds_pass(const struct history_reader *r, uint64_t seq, bool oldest) {
+        struct history_bounds bounds;
+
+        history_bounds(r, &bounds);
+        return oldest ? bounds.oldest_seq > seq : bounds.next_seq > seq;
+}
+
+/* Until the oldest record, or the next one to be written, lies behind seq; or all is written. */
+static void wait_until(struct report *report, const struct history_reader *r, uint64_t seq,
+                       bool oldest) {
+        uint64_t deadline = unit_now_ns() + DEADLINE_NS;
+
+        while (!report->done && !bounds_pass(r, seq, oldest))
+                if (unit_now_ns() > deadline)
+                        reader_fails(report, "the writer does not come", seq);
+}
+
+static uint64_t read_one(struct report *report, struct history_cursor *c) {
+        uint64_t budget = 1;
+        struct record r;
+        struct owner o;
+        char rule[256];
+
+        if (history_next(c, NULL, NULL, &budget, &r, &o, rule) != 1)
+                reader_fails(report, "nothing there", c->next);
+        if (chronicle_wrong(&r, &o, rule))
+                reader_fails(report, chronicle_wrong(&r, &o, rule), r.seq);
+        return 1;
+}
+
 static _Noreturn void reader_process(struct report *report, int fd, uint64_t total) {
         struct history_reader reader;
         struct history_cursor c, back;
@@ -385,6 +415,13 @@ static _Noreturn void reader_process(struct report *report, int fd, uint64_t tot
         if (history_reader_open(&reader, fd) < 0)
                 reader_fails(report, "open", 0);
         history_seek(&c, &reader, 1, false);
+        /* Some of the first lap, then none until the writer has come round and overtaken it. */
+        for (unsigned i = 0; i < 100; i++) {
+                wait_until(report, &reader, c.next, false);
+                read += read_one(report, &c);
+        }
+        last = c.next - 1;
+        wait_until(report, &reader, c.next, true);
         do {
                 const char *wrong;
 

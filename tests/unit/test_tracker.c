@@ -246,12 +246,11 @@ static struct record restored(uint64_t cookie, enum record_kind kind, uint64_t i
         return r;
 }
 
+/* As the recorder does it: the record as it was, and its owner if there is room for that. */
 static void restore(struct desk *d, enum live_extent extent, struct record r, uint32_t pid) {
         const struct event ev = { .pid = pid, .uid = 0 };
-        struct record copy = r;
 
-        copy.attribution = pid ? ATTRIBUTION_EXACT : ATTRIBUTION_UNKNOWN;
-        tracker_restore(d->tracker, extent, &copy, pid ? desk_owner(d, &ev) : OWNER_NONE);
+        tracker_restore(d->tracker, extent, &r, pid ? desk_owner(d, &ev) : OWNER_NONE);
 }
 
 static void test_restore(void **state) {
