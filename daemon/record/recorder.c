@@ -32,6 +32,7 @@
 #define SOCKET_NAME        "portwatch.sock"
 #define SELFTEST_USEC      3000000U
 #define SELFTEST_TURN_USEC 20000U
+#define AUDIT_USEC         30000000U
 #define STATUS_USEC        1000000U /* STATUS= follows a change within this time */
 #define PORT_LOOKUP_USEC   1000000U
 #define PORT_LOOKUP_SHARE  50U /* of the time, at most: anybody can ask for one */
@@ -54,8 +55,10 @@ struct recorder {
         struct selftest selftest;
         sd_event_source *sync_timer;
         sd_event_source *status_timer;
+        sd_event_source *audit_timer;
         bool sync_armed;
         bool status_armed;
+        bool audit_armed;
         bool offset_fresh;
         uint64_t appended; /* records since the last batch was told */
         uint64_t next_lookup_usec;
@@ -198,6 +201,8 @@ static void on_batch_done(void *userdata) {
                         arm(r->sync_timer, &r->sync_armed, r->config->sync_interval_usec);
                 if (r->status_timer)
                         arm(r->status_timer, &r->status_armed, STATUS_USEC);
+                if (r->audit_timer)
+                        arm(r->audit_timer, &r->audit_armed, AUDIT_USEC);
         }
         now = now_ns(CLOCK_MONOTONIC) / 1000;
         if (r->source && now >= r->next_lookup_usec &&
@@ -482,6 +487,20 @@ static void tell_status(const struct recorder *r) {
         (void) notify_try(text);
 }
 
+/*
+ * A look at what is really open, a while after something was recorded: whatever a source may have
+ * missed unawares is put right then, and is counted as repaired.
+ */
+static int on_audit_timer(sd_event_source *es, uint64_t usec, void *userdata) {
+        struct recorder *r = userdata;
+
+        (void) es;
+        (void) usec;
+        r->audit_armed = false;
+        r->ops->resync(r->source);
+        return 0;
+}
+
 static int on_status_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         struct recorder *r = userdata;
 
@@ -553,6 +572,8 @@ static int make_loop(struct recorder *r) {
                 k = add_timer(r, &r->sync_timer, on_sync_timer);
         if (k >= 0)
                 k = add_timer(r, &r->status_timer, on_status_timer);
+        if (k >= 0)
+                k = add_timer(r, &r->audit_timer, on_audit_timer);
         if (k >= 0)
                 k = sd_event_set_watchdog(r->event, true);
         return k < 0 ? k : 0;
@@ -679,6 +700,7 @@ static void stop(struct recorder *r, bool started) {
         files_close(&r->files);
         sd_event_source_disable_unref(r->sync_timer);
         sd_event_source_disable_unref(r->status_timer);
+        sd_event_source_disable_unref(r->audit_timer);
         sd_event_unref(r->event);
 }
 

@@ -135,8 +135,6 @@ static void open_files(void) {
 
 static void test_no_file_can_be_opened(void **state) {
         (void) state;
-        if (!STRICT)
-                skip();
         assert_int_equal(confined(open_files), 0);
 }
 
@@ -191,9 +189,11 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_answering_is_allowed),
                 cmocka_unit_test(test_the_rest_is_deadly),
-                cmocka_unit_test(test_no_file_can_be_opened),
                 cmocka_unit_test(test_what_the_kernel_says),
+                /* Last: the leak check of the sanitizers opens files, so the filter lets it. */
+                cmocka_unit_test(test_no_file_can_be_opened),
         };
 
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return _cmocka_run_group_tests(
+                "tests", tests, sizeof(tests) / sizeof(tests[0]) - (STRICT ? 0 : 1), NULL, NULL);
 }
