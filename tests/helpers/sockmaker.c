@@ -15,8 +15,8 @@
 
 struct wishes wish = { .family = 4, .number = 2, .uid = (uid_t) -1 };
 
-static const struct situation *const tables[] = { situations_tcp, situations_owner,
-                                                  situations_udp, situations_more };
+static const struct situation *const tables[] = { situations_tcp, situations_owner, situations_udp,
+                                                  situations_more };
 
 #define N_TABLES (sizeof(tables) / sizeof(*tables))
 
