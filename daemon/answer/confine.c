@@ -124,7 +124,7 @@ static int add_strict_rules(scmp_filter_ctx filter) {
         }
         /* abort(), but of nobody else: we may have the recorder's user. */
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t) getpid()));
+                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t) getpid(), 0));
         if (r < 0)
                 return r;
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
