@@ -65,7 +65,10 @@ def tally(d, namespace):
 def ends_of_ss(namespace):
     """(local port, remote port) of what ss shows open in the namespace, and ports listened on."""
     words = [l.split() for l in namespace.run(["ss", "-Htn", *STATES]).stdout.splitlines()]
-    ports = [(w[0], *(int(re.search(r":(\d+|\*)$", a)[1].replace("*", "0")) for a in w[3:5])) for w in words]
+    ports = [
+        (w[0], *(int(re.search(r":(\d+|\*)$", a)[1].replace("*", "0")) for a in w[3:5]))
+        for w in words
+    ]
     ours = [p for p in ports if not {p[1], p[2]} & set(PORTS)]
     return (
         {p[1:] for p in ours if p[0] in ("ESTAB", "CLOSE-WAIT")},
@@ -76,7 +79,9 @@ def ends_of_ss(namespace):
 def ends_of_table(d):
     """The same from the live table."""
     connections = {
-        (c["local"]["port"], c["remote"]["port"]) for c in d.connections() if c["transport"] == "tcp"
+        (c["local"]["port"], c["remote"]["port"])
+        for c in d.connections()
+        if c["transport"] == "tcp"
     }
     listeners = {l["local"]["port"] for l in d.listeners(transport="tcp")}
     load = set(PORTS)
@@ -96,7 +101,13 @@ def stopped(process):
 def load(build, namespace):
     """churn in the background: what it made, once it has ended."""
     namespace.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
-    argv = [build.helper("churn"), f"--count={COUNT}", f"--processes={PAIRS}", f"--port={PORTS[0]}", "--addresses=8"]
+    argv = [
+        build.helper("churn"),
+        f"--count={COUNT}",
+        f"--processes={PAIRS}",
+        f"--port={PORTS[0]}",
+        "--addresses=8",
+    ]
     started = []
 
     def start():
@@ -134,7 +145,10 @@ def test_stopped_under_load(make_daemon, situations, load, source, namespace, el
     seen = other.status() if other else None
 
     churn = load()
-    wait_until(lambda: len(d.events(filter={"ports": PORTS}, newest_first=True, limit=10)) == 10, "the load")
+    wait_until(
+        lambda: len(d.events(filter={"ports": PORTS}, newest_first=True, limit=10)) == 10,
+        "the load",
+    )
     with stopped(d.process) as began:
         end = time.monotonic() + STOPPED_SECONDS
         # Nothing but time fills the buffers: this wait is what is tested, not a way to wait.
@@ -151,7 +165,9 @@ def test_stopped_under_load(make_daemon, situations, load, source, namespace, el
         return True
 
     busy = os.getloadavg()[0] > 2 * os.cpu_count()
-    wait_until(right, "a table as ss shows it", RIGHT_WITHIN_SECONDS_BUSY if busy else RIGHT_WITHIN_SECONDS)
+    wait_until(
+        right, "a table as ss shows it", RIGHT_WITHIN_SECONDS_BUSY if busy else RIGHT_WITHIN_SECONDS
+    )
     made = json.loads(churn.communicate(timeout=120)[0])
     assert made["connected"] == made["accepted"] == COUNT
     wait_until(lambda: d.connections(ports=PORTS) == [], "the end of all of the load", 20)
