@@ -18,7 +18,9 @@ from harness.waiting import wait_until
 
 from judge import Item, Swarm
 
-UNIT = "portwatch-accuracy.service"
+# Of this run alone: another one may be under way.
+NAME = f"portwatch-accuracy-{os.getpid()}"
+UNIT = f"{NAME}.service"
 HELD_SECONDS = 2.0
 
 
@@ -48,8 +50,14 @@ class Stage:
         root = cgroup_root()
         if unit and root and os.access(root, os.W_OK):
             self.folder = os.path.join(root, "system.slice", UNIT if unit is True else unit)
-            os.makedirs(self.folder, exist_ok=True)
+            wait_until(self._make, self.folder)
         self.unit = os.path.basename(self.folder) if self.folder else None
+
+    def _make(self):
+        """Another run may take the slice away between the two steps of this."""
+        with contextlib.suppress(FileNotFoundError):
+            os.makedirs(self.folder, exist_ok=True)
+        return os.path.isdir(self.folder)
 
     def next_port(self):
         Stage.port += 1
@@ -288,9 +296,9 @@ def nspawn(stage):
     program = stage.build.helper("sockmaker")
     folder = os.path.dirname(os.path.realpath(program))
     prefix = ["systemd-nspawn", "--quiet", "--directory=/", "--volatile=yes", "--register=no"]
-    prefix += ["--keep-unit", "--console=pipe", "--machine=portwatch-accuracy", "--kill-signal=SIGKILL"]
+    prefix += ["--keep-unit", "--console=pipe", f"--machine={NAME}", "--kill-signal=SIGKILL"]
     prefix += [f"--bind-ro={folder}", "--setenv=SYSTEMD_LOG_LEVEL=err", "--"]
-    inner = stage.variant(unit="systemd-nspawn@portwatch-accuracy.service", prefix=prefix)
+    inner = stage.variant(unit=f"systemd-nspawn@{NAME}.service", prefix=prefix)
     os.environ["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
     try:
         items, _ = play(inner, "pair", nested=True)
