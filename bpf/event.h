@@ -41,6 +41,13 @@ enum event_flags {
 #define EVENT_NAME_SIZE 16
 #define EVENT_PATH_SIZE 512
 
+/* Who asked for a TCP connection, as far as its counts of bytes tell (sock_diag). */
+enum event_opener {
+        OPENER_UNKNOWN = 0,
+        OPENER_SELF,
+        OPENER_PEER,
+};
+
 /* States are the kernel's (include/net/tcp_states.h). */
 struct event {
         __u64 time_ns; /* CLOCK_BOOTTIME */
@@ -70,7 +77,7 @@ struct event {
         __u16 error;                /* sk_err, positive errno */
         char name[EVENT_NAME_SIZE]; /* of the group leader */
         __u32 inode;                /* EVENT_FOUND: of the socket, as in /proc/PID/fd; 0: none */
-        __u32 reserved;
+        __u32 opener;               /* EVENT_FOUND, EVENT_DESTROYED: enum event_opener */
 };
 
 /*

@@ -284,7 +284,7 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
         if (!ev)
                 return 0;
         ev->type = EVENT_STATE;
-        ev->inode = ev->reserved = 0;
+        ev->inode = ev->opener = 0;
         ev->transport = IPPROTO_TCP;
         ev->old_state = (__u8) old_state;
         ev->new_state = (__u8) new_state;

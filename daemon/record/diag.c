@@ -136,9 +136,43 @@ static void judge_end(const struct tcp_info *info, const struct inet_diag_msg *m
 }
 
 /*
+ * Whose SYN it was that opened the connection. bytes_acked counts this side's SYN, if it was the one
+ * to connect, but not a SYN-ACK; and its FIN (tcp_snd_una_update(), net/ipv4/tcp_input.c).
+ */
+static enum event_opener judge_opener(const struct tcp_info *info, const struct inet_diag_msg *m,
+                                      const struct event *e) {
+        uint64_t sent = info->tcpi_bytes_sent, acked = info->tcpi_bytes_acked;
+
+        /* Counts of a disconnected socket are gone; data in a SYN and retransmissions blur them. */
+        if (m->id.idiag_dport == 0 || info->tcpi_bytes_retrans > 0 || acked < sent ||
+            info->tcpi_options & TCPI_OPT_SYN_DATA)
+                return OPENER_UNKNOWN;
+        acked -= sent;
+        switch (m->idiag_state) {
+        case STATE_ESTABLISHED:
+        case STATE_CLOSE_WAIT:
+                if (info->tcpi_unacked > 0)
+                        return OPENER_UNKNOWN;
+                return acked > 0 ? OPENER_SELF : OPENER_PEER;
+        case STATE_FIN_WAIT2:
+                return acked > 1 ? OPENER_SELF : OPENER_PEER;
+        case STATE_CLOSE:
+                if (e->old_state != STATE_ESTABLISHED)
+                        return OPENER_UNKNOWN;
+                if (acked != 1)
+                        return acked > 1 ? OPENER_SELF : OPENER_PEER;
+                /* A SYN or a FIN? Of segments that arrived the first one was a SYN or a SYN-ACK. */
+                return info->tcpi_delivered > info->tcpi_data_segs_out + 1 ? OPENER_PEER
+                                                                           : OPENER_UNKNOWN;
+        default:
+                return OPENER_UNKNOWN;
+        }
+}
+
+/*
  * The FIN of the other side counts as a byte received. In a dump the state says whether it came. At
  * the end nothing does, but a close by both sides had one, unless this side's socket was gone
- * before it came: that is when the other side waited for longer than it delays an acknowledgement.
+ * before it came: then one byte too few is told.
  */
 static bool received_fin(const struct inet_diag_msg *m, const struct event *e) {
         switch (m->idiag_state) {
@@ -249,6 +283,7 @@ int diag_event(const struct nlmsghdr *nlh, uint32_t netns, uint8_t transport, st
                         /* Parts of dumps bear this flag, messages of destroy groups do not. */
                         if (!(nlh->nlmsg_flags & NLM_F_MULTI))
                                 judge_end(&info, m, &e);
+                        e.opener = judge_opener(&info, m, &e);
                         fill_bytes(&info, m, &e);
                 }
         }

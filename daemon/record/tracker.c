@@ -248,15 +248,16 @@ static const struct record *listener_of(const struct tracker *t, const struct re
                                       : listeners_closed(&t->listeners, r, r->time_usec);
 }
 
-/* Sees from the listeners, or else from the ports, who opened a connection whose start was missed.
- */
+/* Who opened a connection whose start was missed: from its counts, the listeners or the ports. */
 static enum direction guess_direction(const struct tracker *t, const struct record *r,
-                                      const struct record *listener) {
+                                      const struct event *ev, const struct record *listener) {
         bool local_ephemeral = r->local_port >= t->config.ephemeral_first &&
                                r->local_port <= t->config.ephemeral_last;
         bool remote_ephemeral = r->remote_port >= t->config.ephemeral_first &&
                                 r->remote_port <= t->config.ephemeral_last;
 
+        if (ev->opener != OPENER_UNKNOWN)
+                return ev->opener == OPENER_SELF ? DIRECTION_OUTBOUND : DIRECTION_INBOUND;
         if (listener)
                 return DIRECTION_INBOUND;
         return remote_ephemeral && !local_ephemeral ? DIRECTION_INBOUND : DIRECTION_OUTBOUND;
@@ -495,7 +496,7 @@ static void connection_appear(struct tracker *t, const struct event *ev, enum di
         listener = listener_of(t, &r);
         if (!listener && direction == DIRECTION_INBOUND)
                 listener = adopt_port(t, &r);
-        r.direction = (uint8_t) (direction ? direction : guess_direction(t, &r, listener));
+        r.direction = (uint8_t) (direction ? direction : guess_direction(t, &r, ev, listener));
         r.flags = flags;
         if (ev->type == EVENT_FOUND)
                 take_owner(t, &r, ev, ATTRIBUTION_LOOKUP);
@@ -564,7 +565,7 @@ static void tcp_close(struct tracker *t, const struct event *ev) {
                 r.direction = DIRECTION_OUTBOUND;
                 r.flags = RECORD_PENDING;
         } else
-                r.direction = (uint8_t) guess_direction(t, &r, listener_of(t, &r));
+                r.direction = (uint8_t) guess_direction(t, &r, ev, listener_of(t, &r));
         take_owner_of_call(t, &r, ev);
         connection_end(t, &r, ev, tcp_outcome(ev), RECORD_FOUND);
         owner_unref(t, r.owner);
@@ -858,7 +859,7 @@ static void handle_destroyed(struct tracker *t, const struct event *ev) {
                 return;
         }
         listener = listener_of(t, &r);
-        r.direction = (uint8_t) guess_direction(t, &r, listener);
+        r.direction = (uint8_t) guess_direction(t, &r, ev, listener);
         if (r.direction == DIRECTION_INBOUND)
                 take_owner_of_listener(t, &r, listener);
         outcome = ev->error ? tcp_outcome(ev) : OUTCOME_CLOSED;

@@ -121,12 +121,15 @@ def test_a_second_listen_is_no_second_listener(shared, situations):
 def test_listening_again(shared, situations, situation):
     port = {"relisten": 7001, "unspec-listener": 7002}[situation]
     s = situations(shared, situation, port=port)
-    first = one_listener(shared, port)
+    one_listener(shared, port)
+    # Who listens is a part of what is known of it: netlink may be told a moment later.
+    first = wait_until(lambda: [l for l in shared.listeners(ports=[port]) if l["owner"]["pid"]])[0]
     s.next()
     shared.wait_event("unlisten", port)
     assert shared.listeners(ports=[port]) == []
     s.next()
-    second = one_listener(shared, port)
+    one_listener(shared, port)
+    second = wait_until(lambda: [l for l in shared.listeners(ports=[port]) if l["owner"]["pid"]])[0]
     assert second["id"] > first["id"]
     assert second["opened_usec"] > first["opened_usec"]
     assert second["first_seen_usec"] == first["first_seen_usec"]

@@ -106,7 +106,9 @@ def test_fifty_inbound_and_the_same_fifty_outbound(shared, story, source, interf
         assert (row["bytes_received"], row["bytes_sent"]) == (0, 5)
     for row in outbound:
         assert row["remote"] == {"address": "127.0.0.1", "port": PORT}
-        assert (row["bytes_received"], row["bytes_sent"]) == (5, 0)
+        assert row["bytes_sent"] == 0
+        # Netlink cannot tell a FIN that was received from one that came too late, see diag.c.
+        assert row["bytes_received"] in ((5,) if source == "ebpf" else (4, 5))
     if source == "ebpf":
         assert {r["owner"]["pid"] for r in outbound} == {story["client"]}
         assert {r["owner"]["attribution"] for r in outbound} == {"exact"}
@@ -116,12 +118,13 @@ def test_fifty_inbound_and_the_same_fifty_outbound(shared, story, source, interf
         assert {r["owner"]["pid"] for r in inbound} <= {story["server"], None}
 
 
-def test_counts_agree(shared, story):
+def test_counts_agree(shared, story, source):
     counts = shared.counts("port")[str(PORT)]
     assert (counts["inbound"], counts["outbound"]) == (N, N)
     assert counts["listeners"] == 1 and counts["open"] == 0 and counts["refused"] == 0
     # Bytes of both ends: what one received the other has sent.
-    assert counts["bytes_received"] == counts["bytes_sent"] == 5 * N
+    assert counts["bytes_sent"] == 5 * N
+    assert 5 * N - (0 if source == "ebpf" else N) <= counts["bytes_received"] <= 5 * N
     rows = shared.portctl("counts", "--by=port", "-j", f"--netns={shared.namespace.inode}").rows
     assert [r for r in rows if r["key"] == str(PORT)] == [counts]
     names = shared.counts("name")

@@ -231,6 +231,18 @@ static bool option_parse(char *word, struct event *ev) {
                 ev->error = (uint16_t) named;
                 return true;
         }
+        if (strcmp(word, "opener") == 0) {
+                static const struct name openers[] = {
+                        { "self", OPENER_SELF },
+                        { "peer", OPENER_PEER },
+                        { NULL, 0 },
+                };
+
+                if (!name_parse(openers, value, &named))
+                        return false;
+                ev->opener = named;
+                return true;
+        }
         if (!number_parse(value, &n))
                 return false;
         if (strcmp(word, "pid") == 0) {

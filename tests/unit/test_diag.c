@@ -149,10 +149,12 @@ static void test_established(void **state) {
         assert_int_equal(ev->flags, EVENT_BYTES);
         assert_int_equal(ev->bytes_sent, 100);
         assert_int_equal(ev->bytes_received, 50);
+        assert_int_equal(ev->opener, OPENER_SELF);
         ev = find(&f, p.server);
         assert_int_equal(ev->remote_port, local_port(p.client));
         assert_int_equal(ev->bytes_sent, 50);
         assert_int_equal(ev->bytes_received, 100);
+        assert_int_equal(ev->opener, OPENER_PEER);
 
         /* Listeners come before connections. */
         dump(&f, DIAG_LISTENERS | DIAG_CONNECTIONS);
@@ -367,6 +369,7 @@ static void test_closed(void **state) {
                 struct pair p = pair_make(listener);
                 uint64_t client = cookie_of(p.client), server = cookie_of(p.server);
                 bool data = round & 1, client_first = round & 2;
+                const struct event *ev;
 
                 if (data) {
                         send_bytes(p.client, p.server, 100);
@@ -376,8 +379,12 @@ static void test_closed(void **state) {
                         pair_close(p.client, p.server);
                 else
                         pair_close(p.server, p.client);
-                assert_end(gone(&l, client), ESTABLISHED, 0, data ? 50 : 0, data ? 100 : 0);
-                assert_end(gone(&l, server), ESTABLISHED, 0, data ? 100 : 0, data ? 50 : 0);
+                ev = gone(&l, client);
+                assert_end(ev, ESTABLISHED, 0, data ? 50 : 0, data ? 100 : 0);
+                assert_int_equal(ev->opener, OPENER_SELF);
+                ev = gone(&l, server);
+                assert_end(ev, ESTABLISHED, 0, data ? 100 : 0, data ? 50 : 0);
+                assert_int_equal(ev->opener, OPENER_PEER);
         }
         close(listener);
         listen_end(&l);
@@ -405,7 +412,10 @@ static void test_reset(void **state) {
                 close(first);
                 close(second);
 
-                assert_end(gone(&l, second_cookie), ESTABLISHED, ECONNRESET, data ? 100 : 0, 0);
+                ev = gone(&l, second_cookie);
+                assert_end(ev, ESTABLISHED, ECONNRESET, data ? 100 : 0, 0);
+                /* That the other side's SYN was acknowledged is seen, but not told from a FIN. */
+                assert_int_equal(ev->opener, by_client ? OPENER_PEER : OPENER_UNKNOWN);
                 /* Whoever resets forgets the other port. */
                 ev = gone(&l, first_cookie);
                 assert_int_equal(ev->old_state, ESTABLISHED);

@@ -149,7 +149,7 @@ static void test_snapshot(void **state) {
 
 static void test_netlink(void **state) {
         (void) state;
-        play("netlink.txt", 9);
+        play("netlink.txt", 10);
 }
 
 static void test_owners(void **state) {
