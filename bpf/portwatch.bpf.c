@@ -36,7 +36,8 @@ char licence_of_programs[] SEC("license") = "GPL";
 #define TCP_LISTEN      10
 
 #define SHUTDOWN_BOTH  3
-#define PF_KTHREAD     0x00200000 /* include/linux/sched.h */
+#define PF_EXITING     0x00000004 /* include/linux/sched.h */
+#define PF_KTHREAD     0x00200000
 #define PATH_DEPTH     24
 #define PATH_COMPONENT 256 /* NAME_MAX and its NUL */
 #define PID_LEVELS     8
@@ -102,13 +103,30 @@ static __always_inline __u32 pid_translate(struct task_struct *leader) {
         return 0;
 }
 
+/*
+ * Programs of tracepoints have typed pointers, which they follow by plain loads; those of control
+ * groups may only probe, by a call for each field. typed is a constant: one of the two is left.
+ */
+#define TASK_READ(typed, task, field) ((typed) ? (task)->field : BPF_CORE_READ(task, field))
+
+static __always_inline void fill_name(struct event *ev, struct task_struct *leader, bool typed) {
+        __u64 *name = (__u64 *) ev->name;
+
+        if (typed) {
+                name[0] = *(__u64 *) &leader->comm[0];
+                name[1] = *(__u64 *) &leader->comm[8];
+        } else
+                BPF_CORE_READ_INTO(&ev->name, leader, comm);
+        ev->name[EVENT_NAME_SIZE - 1] = 0;
+}
+
 /* Who makes this call. Fields are set one by one: the event lies in the ring and is not zeroed. */
-static __always_inline void fill_process(struct event *ev, struct task_struct *leader) {
+static __always_inline void fill_process(struct event *ev, struct task_struct *leader, bool typed) {
         ev->cgroup_id = bpf_get_current_cgroup_id();
-        ev->start_ns = BPF_CORE_READ(leader, start_boottime);
-        ev->exec_id = (__u32) BPF_CORE_READ(leader, self_exec_id);
-        ev->uid = BPF_CORE_READ(leader, cred, euid.val);
-        BPF_CORE_READ_STR_INTO(&ev->name, leader, comm);
+        ev->start_ns = TASK_READ(typed, leader, start_boottime);
+        ev->exec_id = (__u32) TASK_READ(typed, leader, self_exec_id);
+        ev->uid = typed ? leader->cred->euid.val : BPF_CORE_READ(leader, cred, euid.val);
+        fill_name(ev, leader, typed);
         if (own_pid_namespace == 0)
                 ev->pid = (__u32) (bpf_get_current_pid_tgid() >> 32);
         else {
@@ -189,11 +207,11 @@ static __always_inline void fill_path(struct event_process *ev, struct task_stru
 }
 
 /* Tells the executable of the calling process once, before the first event that names it. */
-static __always_inline void tell_process(struct task_struct *leader) {
+static __always_inline void tell_process(struct task_struct *leader, bool typed) {
         __u32 key = (__u32) (bpf_get_current_pid_tgid() >> 32);
         struct told now = {
-                .start_ns = BPF_CORE_READ(leader, start_boottime),
-                .exec_id = BPF_CORE_READ(leader, self_exec_id),
+                .start_ns = TASK_READ(typed, leader, start_boottime),
+                .exec_id = TASK_READ(typed, leader, self_exec_id),
         };
         struct told *told = bpf_map_lookup_elem(&processes, &key);
         struct event_process *ev;
@@ -206,7 +224,7 @@ static __always_inline void tell_process(struct task_struct *leader) {
         ev->head.type = EVENT_PROCESS;
         ev->head.flags = EVENT_IN_PROCESS;
         ev->head.time_ns = bpf_ktime_get_boot_ns();
-        fill_process(&ev->head, leader);
+        fill_process(&ev->head, leader, typed);
         fill_path(ev, leader);
         bpf_ringbuf_submit(ev, 0);
         bpf_map_update_elem(&processes, &key, &now, BPF_ANY);
@@ -225,7 +243,7 @@ static __always_inline void fill_tuple(struct event *ev, struct sock *sk) {
         ev->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
         ev->netns = sk->__sk_common.skc_net.net->ns.inum;
         ev->ifindex = (__u32) sk->__sk_common.skc_bound_dev_if;
-        if (BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only))
+        if (BPF_CORE_READ_BITFIELD(sk, __sk_common.skc_ipv6only))
                 ev->flags |= EVENT_V6ONLY;
 }
 
@@ -233,12 +251,74 @@ static __always_inline void fill_tuple(struct event *ev, struct sock *sk) {
 enum interest { SKIP, WANTED, IN_CALL };
 
 /*
+ * System calls whose caller drops its own reference to a socket. In any other one the last
+ * reference may be borrowed: whoever looks at /proc/PID/fd holds a file for a moment, and when its
+ * owner closes it just then, it is the looker that ends it. execve() closes, too, but the process
+ * is another program by then.
+ */
+#if defined(__TARGET_ARCH_x86)
+#define SYSCALL(regs) ((int) (regs)->orig_ax)
+#define NR_CLOSE      3
+#define NR_DUP2       33
+#define NR_SHUTDOWN   48
+#define NR_EXIT       60
+#define NR_EXIT_GROUP 231
+#define NR_DUP3       292
+#elif defined(__TARGET_ARCH_arm64)
+#define SYSCALL(regs) ((regs)->syscallno)
+#define NR_CLOSE      57
+#define NR_DUP2       NR_DUP3 /* there is none */
+#define NR_SHUTDOWN   210
+#define NR_EXIT       93
+#define NR_EXIT_GROUP 94
+#define NR_DUP3       24
+#endif
+#define NR_IO_URING_ENTER 426
+#define NR_CLOSE_RANGE    436
+
+static __always_inline bool in_closing_call(struct task_struct *task) {
+        if (task->flags & PF_EXITING)
+                return true;
+#ifdef SYSCALL
+        switch (SYSCALL((struct pt_regs *) bpf_task_pt_regs(task))) {
+        case NR_CLOSE:
+#if NR_DUP2 != NR_DUP3
+        case NR_DUP2:
+#endif
+        case NR_DUP3:
+        case NR_SHUTDOWN:
+        case NR_EXIT:
+        case NR_EXIT_GROUP:
+        case NR_IO_URING_ENTER:
+        case NR_CLOSE_RANGE:
+                return true;
+        default:
+                return false;
+        }
+#else
+        return false;
+#endif
+}
+
+/*
  * A close in a process's own call. The last reference to a socket can also be dropped for somebody
  * else, by a thread of the kernel: when it lay in a message that nobody took (unix(7), SCM_RIGHTS).
  */
 static __always_inline bool is_own_close(struct sock *sk) {
-        return sk->sk_socket && sk->sk_lock.owned &&
-               !(bpf_get_current_task_btf()->flags & PF_KTHREAD);
+        struct task_struct *task = bpf_get_current_task_btf();
+
+        return sk->sk_socket && sk->sk_lock.owned && !(task->flags & PF_KTHREAD) &&
+               in_closing_call(task);
+}
+
+/*
+ * Did this side connect? Its SYN counts as a byte that was acknowledged (tcp_finish_connect()), an
+ * accepted socket's SYN-ACK does not. When sent bytes are still under way this cannot be told.
+ */
+static __always_inline bool has_connected(struct sock *sk) {
+        struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+        return tcp && tcp->bytes_acked > tcp->bytes_sent;
 }
 
 static __always_inline enum interest state_interest(struct sock *sk, int old_state, int new_state) {
@@ -250,12 +330,13 @@ static __always_inline enum interest state_interest(struct sock *sk, int old_sta
                 return WANTED;
         case TCP_FIN_WAIT1:
         case TCP_LAST_ACK:
-                return is_own_close(sk) ? IN_CALL : SKIP;
+                /* Who connected is known; this is to tell who accepted. */
+                return !has_connected(sk) && is_own_close(sk) ? IN_CALL : SKIP;
         case TCP_CLOSE:
                 if (old_state == TCP_CLOSE)
                         return SKIP;
                 if (old_state == TCP_LISTEN)
-                        return IN_CALL;
+                        return is_own_close(sk) ? IN_CALL : WANTED;
                 if (sk->sk_shutdown == SHUTDOWN_BOTH && is_own_close(sk) &&
                     (old_state == TCP_ESTABLISHED || old_state == TCP_CLOSE_WAIT ||
                      old_state == TCP_SYN_SENT))
@@ -278,7 +359,7 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
         if (interest == SKIP)
                 return 0;
         if (interest == IN_CALL)
-                tell_process(bpf_get_current_task_btf()->group_leader);
+                tell_process(bpf_get_current_task_btf()->group_leader, true);
 
         ev = ring_take(sizeof(*ev));
         if (!ev)
@@ -316,7 +397,7 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
         }
         if (interest == IN_CALL) {
                 ev->flags |= EVENT_IN_PROCESS;
-                fill_process(ev, bpf_get_current_task_btf()->group_leader);
+                fill_process(ev, bpf_get_current_task_btf()->group_leader, true);
         } else {
                 fill_no_process(ev);
                 ev->uid = sk->sk_uid.val;
@@ -414,7 +495,7 @@ int accepted(void *ctx) {
         sk = (struct sock *) result;
         if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
                 return 0;
-        tell_process(leader);
+        tell_process(leader, true);
         ev = ring_take(sizeof(*ev));
         if (!ev)
                 return 0;
@@ -425,7 +506,7 @@ int accepted(void *ctx) {
         ev->time_ns = bpf_ktime_get_boot_ns();
         /* Given to it when it was established. */
         ev->cookie = (__u64) BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-        fill_process(ev, leader);
+        fill_process(ev, leader, true);
         bpf_ringbuf_submit(ev, 0);
         return 0;
 }
@@ -440,7 +521,7 @@ static __always_inline struct event *udp_event(__u8 type, __u8 family, __u64 coo
         struct task_struct *leader = BPF_CORE_READ(task, group_leader);
         struct event *ev;
 
-        tell_process(leader);
+        tell_process(leader, false);
         ev = ring_take(sizeof(*ev));
         if (!ev)
                 return NULL;
@@ -452,7 +533,7 @@ static __always_inline struct event *udp_event(__u8 type, __u8 family, __u64 coo
         ev->time_ns = bpf_ktime_get_boot_ns();
         ev->cookie = cookie;
         ev->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
-        fill_process(ev, leader);
+        fill_process(ev, leader, false);
         return ev;
 }
 

@@ -83,6 +83,7 @@ struct tcp_sock {
         __u64 bytes_received;
         __u64 bytes_sent;
         __u64 bytes_retrans;
+        __u64 bytes_acked;
 };
 
 struct net_device {
@@ -97,6 +98,16 @@ struct sk_buff {
         __u16 transport_header;
         unsigned char *head;
 };
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+        unsigned long orig_ax;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+        int syscallno;
+};
+#endif
 
 struct nsproxy {
         struct net *net_ns;
