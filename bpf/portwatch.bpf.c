@@ -347,7 +347,8 @@ static __always_inline enum interest state_interest(struct sock *sk, int old_sta
         }
 }
 
-static __always_inline int state_changed(struct sock *sk, int old_state, int new_state) {
+static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_state,
+                                         int new_state) {
         enum interest interest;
         struct tcp_sock *tcp;
         struct event *ev;
@@ -372,7 +373,7 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
         ev->flags = sk->sk_socket ? EVENT_HAS_SOCKET : 0;
         ev->error = (__u16) sk->sk_err;
         ev->time_ns = bpf_ktime_get_boot_ns();
-        ev->cookie = bpf_get_socket_cookie(sk);
+        ev->cookie = cookie;
         ev->bytes_received = 0;
         ev->bytes_sent = 0;
         fill_tuple(ev, sk);
@@ -413,16 +414,20 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
  * first one writes down what it was called for, and the second one, called right after it, takes
  * what is not written down. Packets do not interrupt packets, so two are enough but for a few
  * instructions; what neither was called for the kernel counts, and the recorder tells it as lost.
+ *
+ * Written down is the cookie: the address of a socket is soon another one's. Where the second
+ * program was not called, at its first and last instructions, a line stays behind.
  */
 struct call {
-        struct sock *sk;
+        __u64 cookie; /* 0: a free line */
         __u64 state;
 };
 
+#define CALLS 4
+
 struct calls {
-        struct call now;   /* what the first program was last called for; 0: the second one, too */
-        struct call under; /* what that interrupted, if it was between the two */
-        __u64 in_second;   /* whoever interrupts now is seen by the first program alone */
+        struct call lines[CALLS];
+        __u64 in_second; /* whoever interrupts now is seen by the first program alone */
 };
 
 struct {
@@ -435,48 +440,64 @@ struct {
 /* Read by the recorder: what the first program was not called for and the second one was. */
 __u64 rescued_events = 0;
 
+static __always_inline void write_down(struct calls *c, __u64 cookie, __u64 state) {
+        for (unsigned int i = 0; i < CALLS; i++)
+                if (c->lines[i].cookie == 0) {
+                        c->lines[i].state = state;
+                        barrier();
+                        c->lines[i].cookie = cookie;
+                        return;
+                }
+        /* All were left behind, or nearly so. */
+        for (unsigned int i = 1; i < CALLS; i++)
+                c->lines[i].cookie = 0;
+        c->lines[0].state = state;
+        c->lines[0].cookie = cookie;
+}
+
+static __always_inline bool cross_out(struct calls *c, __u64 cookie, __u64 state) {
+        for (unsigned int i = 0; i < CALLS; i++)
+                if (c->lines[i].cookie == cookie && c->lines[i].state == state) {
+                        c->lines[i].cookie = 0;
+                        return true;
+                }
+        return false;
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
         __u32 zero = 0;
         struct calls *c = bpf_map_lookup_elem(&calls, &zero);
+        __u64 cookie;
 
         if (!c)
                 return 0;
+        cookie = bpf_get_socket_cookie(sk);
         if (!c->in_second) {
-                if (c->now.sk && !c->under.sk)
-                        c->under = c->now;
-                c->now.state = (__u64) new_state;
-                c->now.sk = sk;
+                write_down(c, cookie, (__u64) new_state);
                 barrier();
         }
-        return state_changed(sk, old_state, new_state);
+        return state_changed(sk, cookie, old_state, new_state);
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state_missed, struct sock *sk, int old_state, int new_state) {
         __u32 zero = 0;
         struct calls *c = bpf_map_lookup_elem(&calls, &zero);
-        bool seen = false;
+        __u64 cookie;
 
         if (!c)
                 return 0;
         c->in_second = 1;
         barrier();
-        if (c->now.sk == sk && c->now.state == (__u64) new_state) {
-                c->now = c->under;
-                c->under.sk = 0;
-                seen = true;
-        } else if (c->under.sk == sk && c->under.state == (__u64) new_state) {
-                c->now.sk = 0;
-                c->under.sk = 0;
-                seen = true;
+        cookie = bpf_get_socket_cookie(sk);
+        if (!cross_out(c, cookie, (__u64) new_state)) {
+                __sync_fetch_and_add(&rescued_events, 1);
+                state_changed(sk, cookie, old_state, new_state);
         }
         barrier();
         c->in_second = 0;
-        if (seen)
-                return 0;
-        __sync_fetch_and_add(&rescued_events, 1);
-        return state_changed(sk, old_state, new_state);
+        return 0;
 }
 
 /*

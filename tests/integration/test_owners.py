@@ -306,3 +306,38 @@ def test_units_and_containers(make_daemon, situations, path, unit, container, wh
             assert len(d.listeners(unit=unit.removesuffix(".service"), ports=[s.port])) == 1
             assert d.listeners(unit="other.service", ports=[s.port]) == []
         s.close()
+
+
+def look_at_descriptors(stop):
+    """What lsof and ss do all the time here: to look at a descriptor is to hold its file."""
+    while not os.path.exists(stop):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if open(f"/proc/{pid}/comm").read().startswith("churn-server"):
+                    for _ in range(500):
+                        for fd in os.listdir(f"/proc/{pid}/fd"):
+                            with contextlib.suppress(OSError):
+                                os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def test_who_looks_at_a_socket_is_not_its_owner(shared, churn, source, tmp_path):
+    stop = tmp_path / "stop"
+    looker = os.fork()
+    if looker == 0:
+        try:
+            look_at_descriptors(stop)
+        finally:
+            os._exit(0)
+    try:
+        made = churn(shared, count=20000, port=20020)
+    finally:
+        stop.touch()
+        os.waitpid(looker, 0)
+    shared.settle()
+    (pair,) = made["pairs"]
+    owners = [c["connection"]["owner"] for c in shared.events({"kinds": ["close"], "ports": [20020]})]
+    assert len(owners) == 2 * 20000
+    if source == "ebpf":
+        assert {o["pid"] for o in owners} == {pair["server"], pair["client"]}
+    else:
+        assert {o["pid"] for o in owners} <= {pair["server"], pair["client"], None}
