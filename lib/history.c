@@ -384,7 +384,8 @@ uint64_t history_append(struct history *h, const struct record *r, const struct 
         to = (struct record *) (s + 1) + count;
         *to = *r;
         to->seq = h->next_seq;
-        to->reserved = to->reserved2 = 0;
+        to->holder = OWNER_NONE; /* comes and goes while it listens, and is not kept */
+        to->reserved2 = 0;
         if (to->id == 0)
                 to->id = to->seq;
 

@@ -17,6 +17,7 @@ static const size_t slot_size[LIVE_EXTENT_MAX] = {
         [LIVE_LISTENERS] = sizeof(struct record),
         [LIVE_CONNECTIONS] = sizeof(struct record),
         [LIVE_OWNERS] = sizeof(struct live_owner),
+        [LIVE_RULES] = sizeof(struct live_rule),
 };
 
 static uint64_t round_up(uint64_t n, uint64_t unit) {
@@ -30,6 +31,7 @@ static void point_at_extents(struct live *l, void *map) {
         l->slots[LIVE_CONNECTIONS] =
                 (struct record *) ((uint8_t *) map + l->header->offset[LIVE_CONNECTIONS]);
         l->owners = (struct live_owner *) ((uint8_t *) map + l->header->offset[LIVE_OWNERS]);
+        l->rules = (struct live_rule *) ((uint8_t *) map + l->header->offset[LIVE_RULES]);
 }
 
 int live_create(struct live *ret, int fd, uint64_t listeners, uint64_t connections,
@@ -42,6 +44,7 @@ int live_create(struct live *ret, int fd, uint64_t listeners, uint64_t connectio
         capacity[LIVE_LISTENERS] = round_up(listeners, CHUNK_SLOTS);
         capacity[LIVE_CONNECTIONS] = round_up(connections, CHUNK_SLOTS);
         capacity[LIVE_OWNERS] = round_up(owners, CHUNK_SLOTS);
+        capacity[LIVE_RULES] = LIVE_RULES_MAX;
         for (unsigned e = 0; e < LIVE_EXTENT_MAX; e++) {
                 if (capacity[e] == 0 || capacity[e] >= UINT32_MAX)
                         return -EINVAL;
@@ -197,8 +200,31 @@ void live_write_owner(struct live *l, uint32_t slot, const struct owner *o) {
         write_end(&s->version, next);
 }
 
+int live_write_rule(struct live *l, uint32_t number, const char *text) {
+        struct live_rule *s;
+        uint64_t next;
+        int r;
+
+        if (number == 0 || number > LIVE_RULES_MAX)
+                return -ERANGE;
+        while (number > l->allocated[LIVE_RULES]) {
+                r = grow(l, LIVE_RULES);
+                if (r < 0)
+                        return r;
+        }
+        s = &l->rules[number - 1];
+        next = write_begin(&s->version);
+        memset(s->text, 0, sizeof(s->text));
+        memcpy(s->text, text, strnlen(text, sizeof(s->text) - 1));
+        write_end(&s->version, next);
+        /* Readers look no further than what has storage. */
+        if (number > live_used(l, LIVE_RULES))
+                atomic_store_explicit(&l->header->used[LIVE_RULES], number, memory_order_release);
+        return 0;
+}
+
 void live_release(struct live *l, enum live_extent extent, uint32_t slot) {
-        if (extent != LIVE_OWNERS) {
+        if (extent < LIVE_OWNERS) {
                 struct record *s = &l->slots[extent][slot];
                 _Atomic uint64_t *version = (_Atomic uint64_t *) &s->seq;
                 uint64_t next = write_begin(version);
@@ -228,6 +254,14 @@ copy_consistently(const _Atomic uint64_t *version, void *to, const void *from, s
         return atomic_load_explicit(version, memory_order_relaxed) == before;
 }
 
+/* Whatever the file holds, they end. */
+static void end_texts(struct owner *o) {
+        o->name[sizeof(o->name) - 1] = 0;
+        o->executable[sizeof(o->executable) - 1] = 0;
+        o->unit[sizeof(o->unit) - 1] = 0;
+        o->container[sizeof(o->container) - 1] = 0;
+}
+
 int live_read(const struct live *l, enum live_extent extent, uint32_t slot, struct record *ret,
               struct owner *ret_owner) {
         const struct record *s = &l->slots[extent][slot];
@@ -255,14 +289,51 @@ int live_read(const struct live *l, enum live_extent extent, uint32_t slot, stru
                          */
                         if (atomic_load_explicit(version, memory_order_acquire) != v)
                                 continue;
-                        owner.name[sizeof(owner.name) - 1] = 0;
-                        owner.executable[sizeof(owner.executable) - 1] = 0;
-                        owner.unit[sizeof(owner.unit) - 1] = 0;
-                        owner.container[sizeof(owner.container) - 1] = 0;
+                        end_texts(&owner);
                 }
                 *ret = copy;
                 *ret_owner = owner;
                 return 1;
         }
         return 0;
+}
+
+int live_read_holder(const struct live *l, uint32_t slot, const struct record *r,
+                     struct owner *ret_holder) {
+        const struct record *s = &l->slots[LIVE_LISTENERS][slot];
+        const struct live_owner *o;
+        struct owner holder;
+        uint64_t v;
+
+        if (r->holder >= live_used(l, LIVE_OWNERS))
+                return 0;
+        o = &l->owners[r->holder];
+        for (unsigned i = 0; i < READ_TRIES; i++) {
+                if (!copy_consistently(&o->version, &holder, &o->owner, sizeof(holder), &v))
+                        continue;
+                /* As for owners: it is the right one if the socket still is what it was. */
+                if (atomic_load_explicit((const _Atomic uint64_t *) &s->seq,
+                                         memory_order_acquire) != r->seq)
+                        return 0;
+                end_texts(&holder);
+                *ret_holder = holder;
+                return 1;
+        }
+        return 0;
+}
+
+void live_read_rule(const struct live *l, uint32_t number, char ret[static LIVE_RULE_TEXT]) {
+        char text[LIVE_RULE_TEXT];
+        uint64_t v;
+
+        ret[0] = 0;
+        if (number == 0 || number > live_used(l, LIVE_RULES))
+                return;
+        for (unsigned i = 0; i < READ_TRIES; i++)
+                if (copy_consistently(&l->rules[number - 1].version, text,
+                                      l->rules[number - 1].text, sizeof(text), &v)) {
+                        text[sizeof(text) - 1] = 0;
+                        memcpy(ret, text, sizeof(text));
+                        return;
+                }
 }

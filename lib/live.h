@@ -5,8 +5,8 @@
 #include "record.h"
 
 /*
- * The live table: what is open now. One mapped file, written by the recorder alone. Three extents
- * (listeners, connections, owners) at fixed places in a sparse file; each is allocated in chunks as
+ * The live table: what is open now. One mapped file, written by the recorder alone. Four extents
+ * (listeners, connections, owners, rules) at fixed places in a sparse file; each is allocated in chunks as
  * it grows and never shrinks, so that a reader cannot run into a hole. Each slot carries a version
  * that is odd while the slot is being written; readers copy and check.
  */
@@ -15,6 +15,7 @@ enum live_extent {
         LIVE_LISTENERS,
         LIVE_CONNECTIONS,
         LIVE_OWNERS,
+        LIVE_RULES, /* texts of the rules in force: number n is in slot n - 1 */
         LIVE_EXTENT_MAX,
 };
 
@@ -44,11 +45,14 @@ enum live_counter {
         LIVE_HISTORY_ERRORS,  /* records that could not be kept: see degraded_reason */
         LIVE_RECORDS,         /* records written to the history since the recorder started */
         LIVE_REPAIRS,         /* sockets a snapshot added or removed because an event was missed */
+        LIVE_AUDITS,          /* snapshots taken without a known loss, to be sure */
+        LIVE_ALERTS,          /* unexpected listeners and sources that were told to the journal */
+        LIVE_ALERTS_HELD,     /* those that were not: the same again, or too many at once */
         LIVE_COUNTER_MAX = 32,
 };
 
 #define LIVE_MAGIC       0x3145564c57545250ULL /* "PRTWLVE1" */
-#define LIVE_VERSION     1
+#define LIVE_VERSION     2
 #define LIVE_HEADER_SIZE 4096
 #define LIVE_OWNER_SIZE  512
 
@@ -59,6 +63,16 @@ struct live_owner {
         uint64_t reserved;
 };
 _Static_assert(sizeof(struct live_owner) == LIVE_OWNER_SIZE, "owner slots are 512 bytes");
+
+#define LIVE_RULE_SIZE 256
+#define LIVE_RULE_TEXT (LIVE_RULE_SIZE - 8) /* with its NUL */
+#define LIVE_RULES_MAX 16384U
+
+struct live_rule {
+        _Atomic uint64_t version;
+        char text[LIVE_RULE_TEXT];
+};
+_Static_assert(sizeof(struct live_rule) == LIVE_RULE_SIZE, "rule slots are 256 bytes");
 
 /* The first page of the file. Numbers that change are single atomic words. */
 struct live_header {
@@ -75,6 +89,10 @@ struct live_header {
         _Atomic uint64_t counters[LIVE_COUNTER_MAX];
         _Atomic uint64_t unexpected; /* listeners that no rule matches */
         _Atomic uint64_t started_usec;
+        _Atomic uint64_t audited_usec;        /* the last snapshot of everything; 0: none yet */
+        _Atomic uint64_t rules;               /* in force; 0: none, nothing is judged */
+        _Atomic uint64_t rules_usec;          /* when they were read; 0: never */
+        _Atomic uint64_t learning_until_usec; /* 0: nothing is learnt */
         _Atomic uint32_t state;    /* enum live_state */
         _Atomic uint32_t source;   /* enum live_source */
         _Atomic uint32_t netns;    /* of the recorder: the host's */
@@ -82,6 +100,7 @@ struct live_header {
         char source_detail[512];   /* what the source cannot see, for people; written before RUNNING
                                     */
         char degraded_reason[256]; /* empty: none */
+        char rules_error[256];     /* why newer rules were not taken; empty: they were */
 };
 _Static_assert(sizeof(struct live_header) <= LIVE_HEADER_SIZE, "the header is one page");
 
@@ -89,6 +108,7 @@ struct live {
         struct live_header *header;
         struct record *slots[2]; /* by LIVE_LISTENERS, LIVE_CONNECTIONS */
         struct live_owner *owners;
+        struct live_rule *rules;
         uint64_t allocated[LIVE_EXTENT_MAX];   /* writer: slots backed by storage */
         uint32_t *free_slots[LIVE_EXTENT_MAX]; /* writer: stacks of freed slots */
         uint64_t n_free[LIVE_EXTENT_MAX];
@@ -115,6 +135,11 @@ int live_take(struct live *l, enum live_extent extent, uint32_t *ret_slot);
 /* Writes a record (all but seq, which is the slot's version) into a slot that was taken. */
 void live_write(struct live *l, enum live_extent extent, uint32_t slot, const struct record *r);
 void live_write_owner(struct live *l, uint32_t slot, const struct owner *o);
+/*
+ * Makes text (cut to LIVE_RULE_TEXT) the rule of that number, from 1 to LIVE_RULES_MAX. 0, -ERANGE,
+ * or -ENOSPC when there is no storage.
+ */
+int live_write_rule(struct live *l, uint32_t number, const char *text);
 /* Gives the slot back. */
 void live_release(struct live *l, enum live_extent extent, uint32_t slot);
 
@@ -143,3 +168,13 @@ static inline uint64_t live_used(const struct live *l, enum live_extent extent) 
         uint64_t used = atomic_load_explicit(&l->header->used[extent], memory_order_acquire);
         return used < l->header->capacity[extent] ? used : l->header->capacity[extent];
 }
+
+/*
+ * The process that serves a listener that live_read() gave, where it is not the owner. 1, or 0 when
+ * there is none or the table has changed since.
+ */
+int live_read_holder(const struct live *l, uint32_t slot, const struct record *r,
+                     struct owner *ret_holder);
+
+/* The text of the rule of that number (0: none); empty when there is none. */
+void live_read_rule(const struct live *l, uint32_t number, char ret[static LIVE_RULE_TEXT]);

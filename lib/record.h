@@ -119,7 +119,8 @@ struct record {
         uint8_t exposure;
         uint8_t attribution;
         uint8_t flags;
-        uint32_t reserved;
+        uint32_t holder; /* live, listeners: slot of the process that serves it, where that is not
+                            the owner who opened it (socket activation), or OWNER_NONE */
         uint64_t cookie; /* of the socket, unique since boot */
         uint32_t reserved2;
         uint32_t checksum; /* history: of the bytes before it */

@@ -232,6 +232,7 @@ static void append_mark(struct recorder *r, enum record_kind kind) {
                 .time_usec = now_ns(CLOCK_REALTIME) / 1000,
                 .kind = (uint8_t) kind,
                 .owner = OWNER_NONE,
+                .holder = OWNER_NONE,
                 .netns = r->selftest.netns,
         };
 

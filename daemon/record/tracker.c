@@ -153,6 +153,7 @@ static void record_begin(const struct tracker *t, struct record *ret, const stru
                 .opened_usec = usec_of(t, ev),
                 .netns = ev->netns,
                 .owner = OWNER_NONE,
+                .holder = OWNER_NONE,
                 .kind = (uint8_t) kind,
                 .transport = ev->transport == IPPROTO_UDP ? TRANSPORT_UDP : TRANSPORT_TCP,
                 .cookie = ev->cookie,
@@ -885,6 +886,7 @@ static void handle_lost(struct tracker *t, const struct event *ev) {
                 .time_usec = usec_of(t, ev),
                 .kind = RECORD_LOST,
                 .owner = OWNER_NONE,
+                .holder = OWNER_NONE,
                 .lost = ev->count,
                 .flags = RECORD_COUNT_KNOWN,
         };
@@ -941,6 +943,7 @@ void tracker_restore(struct tracker *t, enum live_extent extent, const struct re
         struct entry e;
 
         copy.owner = owner;
+        copy.holder = OWNER_NONE;
         /* Without its owner, for whom there was no room, it is open to be found again. */
         if (owner == OWNER_NONE)
                 copy.attribution = ATTRIBUTION_UNKNOWN;

@@ -106,6 +106,7 @@ static inline const char *chronicle_wrong(const struct record *r, const struct o
                 expected.id = r->seq;
         expected.owner = r->owner;
         expected.rule = r->rule;
+        expected.holder = OWNER_NONE;
         expected.checksum = r->checksum;
         if (memcmp(&expected, r, sizeof(*r)) != 0)
                 return "content";

@@ -85,7 +85,7 @@ static void test_one(void **state) {
         struct book *b = *state;
         struct record in = { .kind = RECORD_START,
                              .time_usec = 5,
-                             .reserved = 1,
+                             .holder = 1,
                              .reserved2 = 2,
                              .checksum = 3,
                              .seq = 99,
@@ -116,7 +116,7 @@ static void test_one(void **state) {
         assert_int_equal(out.id, 1);
         assert_int_equal(out.owner, OWNER_NONE);
         assert_int_equal(out.rule, 0);
-        assert_int_equal(out.reserved, 0);
+        assert_int_equal(out.holder, OWNER_NONE);
         assert_int_equal(out.reserved2, 0);
         assert_int_equal(owner.uid, UID_UNKNOWN);
         assert_int_equal(owner.pid, 0);

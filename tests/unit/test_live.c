@@ -122,7 +122,8 @@ static void test_growth(void **state) {
 
         (void) state;
         assert_int_equal(live_create(&l, -1, capacity - 3, capacity, capacity), 0);
-        for (enum live_extent e = 0; e < LIVE_EXTENT_MAX; e++) {
+        /* That of the rules is fixed and written by number. */
+        for (enum live_extent e = 0; e < LIVE_RULES; e++) {
                 uint32_t slot = 4711;
 
                 assert_int_equal(l.header->capacity[e], capacity);
@@ -157,6 +158,61 @@ static void test_growth(void **state) {
                                 assert_same(out, record_of(i + 1));
                 }
         }
+        live_close(&l);
+}
+
+static void test_rules(void **state) {
+        char text[LIVE_RULE_TEXT], longer[LIVE_RULE_TEXT + 20];
+        struct live l;
+
+        (void) state;
+        assert_int_equal(live_create(&l, -1, 1, 1, 1), 0);
+        live_read_rule(&l, 0, text);
+        assert_string_equal(text, "");
+        live_read_rule(&l, 1, text);
+        assert_string_equal(text, "");
+        assert_int_equal(live_write_rule(&l, 0, "tcp/22"), -ERANGE);
+        assert_int_equal(live_write_rule(&l, LIVE_RULES_MAX + 1, "tcp/22"), -ERANGE);
+        assert_int_equal(live_write_rule(&l, 1000, "tcp/22"), 0);
+        live_read_rule(&l, 1000, text);
+        assert_string_equal(text, "tcp/22");
+        live_read_rule(&l, 999, text);
+        assert_string_equal(text, "");
+        live_read_rule(&l, 1001, text);
+        assert_string_equal(text, "");
+        memset(longer, 'x', sizeof(longer));
+        longer[sizeof(longer) - 1] = 0;
+        assert_int_equal(live_write_rule(&l, LIVE_RULES_MAX, longer), 0);
+        live_read_rule(&l, LIVE_RULES_MAX, text);
+        assert_int_equal(strlen(text), LIVE_RULE_TEXT - 1);
+        live_close(&l);
+}
+
+static void test_holder(void **state) {
+        struct owner owner = { .pid = 1, .uid = 0, .name = "systemd" }, holder = { .pid = 7 }, got;
+        struct record r = { .kind = RECORD_LISTEN, .local_port = 22, .cookie = 1 }, out;
+        uint32_t slot, owner_slot, holder_slot;
+        struct live l;
+
+        (void) state;
+        assert_int_equal(live_create(&l, -1, 2, 1, 2), 0);
+        assert_int_equal(live_take(&l, LIVE_OWNERS, &owner_slot), 0);
+        assert_int_equal(live_take(&l, LIVE_OWNERS, &holder_slot), 0);
+        live_write_owner(&l, owner_slot, &owner);
+        live_write_owner(&l, holder_slot, &holder);
+        assert_int_equal(live_take(&l, LIVE_LISTENERS, &slot), 0);
+        r.owner = owner_slot;
+        r.holder = OWNER_NONE;
+        live_write(&l, LIVE_LISTENERS, slot, &r);
+        assert_int_equal(live_read(&l, LIVE_LISTENERS, slot, &out, &got), 1);
+        assert_int_equal(live_read_holder(&l, slot, &out, &got), 0);
+        r.holder = holder_slot;
+        live_write(&l, LIVE_LISTENERS, slot, &r);
+        /* What was read is not what is there any more. */
+        assert_int_equal(live_read_holder(&l, slot, &out, &got), 0);
+        assert_int_equal(live_read(&l, LIVE_LISTENERS, slot, &out, &got), 1);
+        assert_int_equal(live_read_holder(&l, slot, &out, &got), 1);
+        assert_int_equal(got.pid, 7);
         live_close(&l);
 }
 
@@ -359,7 +415,7 @@ static void test_refused(void **state) {
                 { "capacity", offsetof(struct live_header, capacity), 1ULL << 31, 8 },
                 { "capacity", offsetof(struct live_header, capacity) + 8, 1ULL << 57, 8 },
                 { "capacity", offsetof(struct live_header, capacity) + 16, UINT64_MAX, 8 },
-                { "capacity by one", offsetof(struct live_header, capacity) + 16, CHUNK + 1, 8 },
+                { "capacity by one", offsetof(struct live_header, capacity) + 24, LIVE_RULES_MAX + 1, 8 },
         };
         struct live l, untouched = { .fd = 4711 };
         int fd = table_file();
@@ -442,6 +498,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_slots),      cmocka_unit_test(test_version_moves),
                 cmocka_unit_test(test_pending),    cmocka_unit_test(test_growth),
+                cmocka_unit_test(test_rules),
+                cmocka_unit_test(test_holder),
                 cmocka_unit_test(test_bad_sizes),  cmocka_unit_test(test_model),
                 cmocka_unit_test(test_file),       cmocka_unit_test(test_file_storage),
                 cmocka_unit_test(test_no_storage), cmocka_unit_test(test_refused),
