@@ -171,6 +171,11 @@ static inline bool record_is_listener(const struct record *r) {
         return r->kind == RECORD_LISTEN || r->kind == RECORD_UNLISTEN;
 }
 
+/* When a listener was first seen: at the latest when it opened. */
+static inline uint64_t record_first_seen(const struct record *r) {
+        return r->first_seen_usec ? r->first_seen_usec : r->opened_usec;
+}
+
 static inline bool record_is_connection(const struct record *r) {
         return r->kind == RECORD_OPEN || r->kind == RECORD_CLOSE || r->kind == RECORD_FAIL ||
                r->kind == RECORD_REFUSE;

@@ -18,36 +18,22 @@ struct listing {
         uint8_t transport;
 };
 
-/*
- * The text of the rule that a listener matched: the table has its number, the event that opened the
- * listener has its text, for as long as the history keeps that.
- */
-static void rule_of(const struct store *s, const struct record *r, char ret[static 256]) {
-        struct history_cursor cursor;
-        struct record opened;
-        struct owner owner;
-        uint64_t budget = 1;
-
-        ret[0] = 0;
-        if (r->rule == 0)
-                return;
-        history_seek(&cursor, &s->history, r->id, false);
-        if (history_next(&cursor, NULL, NULL, &budget, &opened, &owner, ret) <= 0 ||
-            opened.id != r->id)
-                ret[0] = 0;
-}
-
 static void show(struct call *c, const struct listing *l, const struct record *r,
                  const struct owner *o) {
         const struct store *s = &c->service->store;
+        struct owner holder;
+        char rule[LIVE_RULE_TEXT];
+        bool held;
 
-        if (l->extent == LIVE_LISTENERS) {
-                char rule[256];
-
-                rule_of(s, r, rule);
-                show_listener(&c->replies->w, s->services, r, o, rule);
-        } else
-                show_connection(&c->replies->w, s->services, r, o);
+        live_read_rule(&s->live, r->rule, rule);
+        if (l->extent == LIVE_CONNECTIONS) {
+                show_connection(&c->replies->w, s->services, r, o, rule);
+                return;
+        }
+        held = live_read_holder(&s->live, (uint32_t) l->slot, r, &holder) > 0;
+        if (held)
+                view_redact(c->view, &holder);
+        show_listener(&c->replies->w, s->services, r, o, held ? &holder : NULL, rule);
 }
 
 static int listing_step(struct call *c, uint64_t *budget) {
@@ -147,8 +133,18 @@ static void port_head(struct call *c) {
         jsonw_bool(w, port >= s->ephemeral_first && port <= s->ephemeral_last);
 }
 
+static void port_tail(struct call *c) {
+        struct jsonw *w = &c->replies->w;
+
+        jsonw_key(w, "known");
+        jsonw_open(w, '[');
+        jsonw_close(w, ']');
+}
+
 static int port_start(struct call *c, json_object *parameters, const char **ret_bad) {
-        static const struct batch_shape shape = { .name = "listeners", .head = port_head };
+        static const struct batch_shape shape = { .name = "listeners",
+                                                  .head = port_head,
+                                                  .tail = port_tail };
         static const struct param table[] = {
                 { "port", PARAM_NUMBER, .required = true, .offset = offsetof(struct listing, port),
                   .max = UINT16_MAX },

@@ -26,6 +26,7 @@ enum {
         BY_CONTAINER,
         BY_NETNS,
         BY_EXPECTED,
+        BY_FIRST_SEEN,
         BY_KINDS,
         BY_MAX,
 };
@@ -168,6 +169,8 @@ static const struct param filter_table[] = {
                            .max = sizeof(((struct filter *) 0)->container) },
         [BY_NETNS] = { "netns", PARAM_NUMBER, FIELD(netns), .max = UINT32_MAX },
         [BY_EXPECTED] = { "expected", PARAM_BOOL, FIELD(expected) },
+        [BY_FIRST_SEEN] = { "first_seen_since_usec", PARAM_NUMBER, FIELD(first_seen_since_usec),
+                            .max = INT64_MAX },
         [BY_KINDS] = { "kinds", PARAM_OTHER, FIELD(kinds), .take = take_kinds },
 #undef FIELD
 };
@@ -237,8 +240,11 @@ bool filter_matches_record(const struct filter *f, const struct record *r) {
         if (given & BIT(BY_PEER) && (!record_is_connection(r) || f->peer_family != r->family ||
                                      !same_prefix(f->peer, r->remote, f->peer_bits)))
                 return false;
-        if (given & BIT(BY_EXPECTED) && (!record_is_listener(r) || !(r->flags & RECORD_JUDGED) ||
-                                         f->expected != ((r->flags & RECORD_EXPECTED) != 0)))
+        if (given & BIT(BY_EXPECTED) &&
+            (!(r->flags & RECORD_JUDGED) || f->expected != ((r->flags & RECORD_EXPECTED) != 0)))
+                return false;
+        if (given & BIT(BY_FIRST_SEEN) &&
+            (!record_is_listener(r) || record_first_seen(r) < f->first_seen_since_usec))
                 return false;
         return true;
 }

@@ -20,6 +20,7 @@ struct filter {
         uint64_t pid;
         uint64_t uid;
         uint64_t netns;
+        uint64_t first_seen_since_usec;
         char name[16]; /* longer ones are cut as those of struct owner are */
         char unit[128];
         char container[80];

@@ -106,7 +106,7 @@ static void put_endpoint(struct jsonw *w, unsigned family, const uint8_t address
         jsonw_literal(w, "}");
 }
 
-static void put_owner(struct jsonw *w, const struct record *r, const struct owner *o) {
+static void put_owner(struct jsonw *w, unsigned attribution, const struct owner *o) {
         jsonw_literal(w, "{\"pid\":");
         put_number_or_null(w, o->pid != 0, o->pid);
         jsonw_literal(w, ",\"name\":");
@@ -120,7 +120,7 @@ static void put_owner(struct jsonw *w, const struct record *r, const struct owne
         jsonw_literal(w, ",\"container\":");
         jsonw_string_or_null(w, o->container);
         jsonw_literal(w, ",\"attribution\":");
-        put_word(w, attribution_name(r->attribution));
+        put_word(w, attribution_name(attribution));
         jsonw_literal(w, "}");
 }
 
@@ -136,7 +136,21 @@ static void put_service(struct jsonw *w, const struct services *services, const 
         jsonw_literal(w, ",\"netns\":");
         jsonw_uint(w, r->netns);
         jsonw_literal(w, ",\"owner\":");
-        put_owner(w, r, o);
+        put_owner(w, r->attribution, o);
+}
+
+/* What the rules say: both types end with it. */
+static void put_judgement(struct jsonw *w, const struct record *r, const char *rule) {
+        jsonw_literal(w, ",\"expected\":");
+        if (!(r->flags & RECORD_JUDGED))
+                jsonw_literal(w, "null");
+        else if (r->flags & RECORD_EXPECTED)
+                jsonw_literal(w, "true");
+        else
+                jsonw_literal(w, "false");
+        jsonw_literal(w, ",\"rule\":");
+        jsonw_string_or_null(w, rule);
+        jsonw_literal(w, "}");
 }
 
 /* Both types begin with it. */
@@ -169,31 +183,28 @@ bool show_can(const struct record *r) {
 }
 
 void show_listener(struct jsonw *w, const struct services *services, const struct record *r,
-                   const struct owner *o, const char *rule) {
+                   const struct owner *o, const struct owner *holder, const char *rule) {
         put_socket(w, r);
         jsonw_literal(w, ",\"local\":");
         put_endpoint(w, r->family, r->local, r->local_port);
         jsonw_literal(w, ",\"exposure\":");
         put_word(w, exposure_of(r));
         put_service(w, services, r, o);
+        jsonw_literal(w, ",\"holder\":");
+        /* Found by looking who has it open: no call of its own tells of it. */
+        if (holder)
+                put_owner(w, ATTRIBUTION_LOOKUP, holder);
+        else
+                jsonw_literal(w, "null");
         jsonw_literal(w, ",\"opened_usec\":");
         jsonw_uint(w, r->opened_usec);
         jsonw_literal(w, ",\"first_seen_usec\":");
-        jsonw_uint(w, r->first_seen_usec ? r->first_seen_usec : r->opened_usec);
-        jsonw_literal(w, ",\"expected\":");
-        if (!(r->flags & RECORD_JUDGED))
-                jsonw_literal(w, "null");
-        else if (r->flags & RECORD_EXPECTED)
-                jsonw_literal(w, "true");
-        else
-                jsonw_literal(w, "false");
-        jsonw_literal(w, ",\"rule\":");
-        jsonw_string_or_null(w, rule);
-        jsonw_literal(w, "}");
+        jsonw_uint(w, record_first_seen(r));
+        put_judgement(w, r, rule);
 }
 
 void show_connection(struct jsonw *w, const struct services *services, const struct record *r,
-                     const struct owner *o) {
+                     const struct owner *o, const char *rule) {
         bool bytes_known = r->flags & RECORD_BYTES_KNOWN;
 
         put_socket(w, r);
@@ -216,7 +227,7 @@ void show_connection(struct jsonw *w, const struct services *services, const str
         put_number_or_null(w, bytes_known, r->bytes_sent);
         jsonw_literal(w, ",\"outcome\":");
         put_word(w, outcome_name(r->kind == RECORD_OPEN ? (unsigned) OUTCOME_OPEN : r->outcome));
-        jsonw_literal(w, "}");
+        put_judgement(w, r, rule);
 }
 
 void show_event(struct jsonw *w, const struct services *services, const struct record *r,
@@ -230,12 +241,12 @@ void show_event(struct jsonw *w, const struct services *services, const struct r
         put_word(w, record_kind_name(r->kind));
         jsonw_literal(w, ",\"listener\":");
         if (record_is_listener(r))
-                show_listener(w, services, r, o, rule);
+                show_listener(w, services, r, o, NULL, rule);
         else
                 jsonw_literal(w, "null");
         jsonw_literal(w, ",\"connection\":");
         if (record_is_connection(r))
-                show_connection(w, services, r, o);
+                show_connection(w, services, r, o, rule);
         else
                 jsonw_literal(w, "null");
         jsonw_literal(w, ",\"lost\":");

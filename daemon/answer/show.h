@@ -12,13 +12,14 @@
  */
 bool show_can(const struct record *r);
 
-/* Kinds listen and unlisten. */
+/* Kinds listen and unlisten. holder: who serves it where that is not the owner; NULL: nobody else.
+ */
 void show_listener(struct jsonw *w, const struct services *services, const struct record *r,
-                   const struct owner *o, const char *rule);
+                   const struct owner *o, const struct owner *holder, const char *rule);
 /* Kinds open, close, fail and refuse. */
 void show_connection(struct jsonw *w, const struct services *services, const struct record *r,
-                     const struct owner *o);
-/* Any kind. */
+                     const struct owner *o, const char *rule);
+/* Any kind. The history keeps no holders. */
 void show_event(struct jsonw *w, const struct services *services, const struct record *r,
                 const struct owner *o, const char *rule);
 

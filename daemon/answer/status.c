@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
+#include <time.h>
 
 #include "daemon/answer/params.h"
 #include "daemon/answer/status.h"
@@ -16,10 +17,11 @@ static const struct {
         enum live_counter counter;
         bool is_lost; /* events that should be in the record and are not */
 } losses[] = {
-        { "ring", LIVE_LOST_RING, true },          { "netlink", LIVE_LOST_NETLINK, true },
-        { "tracker", LIVE_LOST_TRACKER, true },    { "owners", LIVE_LOST_OWNERS, true },
-        { "history", LIVE_HISTORY_ERRORS, false }, { "overwritten", LIVE_OVERWRITTEN, false },
-        { "known", LIVE_KNOWN_EVICTED, false },
+        { "ring", LIVE_LOST_RING, true },           { "netlink", LIVE_LOST_NETLINK, true },
+        { "tracker", LIVE_LOST_TRACKER, true },     { "owners", LIVE_LOST_OWNERS, true },
+        { "history", LIVE_HISTORY_ERRORS, false },  { "overwritten", LIVE_OVERWRITTEN, false },
+        { "known", LIVE_KNOWN_EVICTED, false },     { "repairs", LIVE_REPAIRS, false },
+        { "alerts_held", LIVE_ALERTS_HELD, false },
 };
 #define N_LOSSES (sizeof(losses) / sizeof(losses[0]))
 
@@ -97,6 +99,41 @@ static void put_record(struct jsonw *w, const struct store *s) {
         jsonw_uint(w, s->history.size);
 }
 
+static void put_unless_zero(struct jsonw *w, uint64_t number) {
+        if (number != 0)
+                jsonw_uint(w, number);
+        else
+                jsonw_null(w);
+}
+
+static uint64_t now_usec(void) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (uint64_t) now.tv_sec * 1000000U + (uint64_t) now.tv_nsec / 1000U;
+}
+
+static void put_recorder(struct jsonw *w, const struct live_header *h) {
+        uint64_t until_usec = atomic_load_explicit(&h->learning_until_usec, memory_order_relaxed);
+        char error[sizeof(h->rules_error)];
+
+        /* The recorder may be writing it. */
+        memcpy(error, h->rules_error, sizeof(error));
+        error[sizeof(error) - 1] = 0;
+        jsonw_key(w, "pid");
+        put_unless_zero(w, atomic_load_explicit(&h->pid, memory_order_relaxed));
+        jsonw_key(w, "audited_usec");
+        put_unless_zero(w, atomic_load_explicit(&h->audited_usec, memory_order_relaxed));
+        jsonw_key(w, "rules");
+        put_unless_zero(w, atomic_load_explicit(&h->rules, memory_order_relaxed));
+        jsonw_key(w, "rules_usec");
+        put_unless_zero(w, atomic_load_explicit(&h->rules_usec, memory_order_relaxed));
+        jsonw_key(w, "rules_error");
+        jsonw_string_or_null(w, error);
+        jsonw_key(w, "learning_until_usec");
+        put_unless_zero(w, until_usec > now_usec() ? until_usec : 0);
+}
+
 static int status_start(struct call *c, json_object *parameters, const char **ret_bad) {
         const struct service *s = c->service;
         const struct live_header *h = s->store.live.header;
@@ -131,6 +168,7 @@ static int status_start(struct call *c, json_object *parameters, const char **re
         jsonw_key(w, "clients");
         jsonw_uint(w, s->clients);
         put_losses(w, s);
+        put_recorder(w, h);
         return reply_end(c->replies, false);
 }
 

@@ -50,17 +50,21 @@ int view_of_peer(struct view *ret, int fd, gid_t group) {
         return 0;
 }
 
+void view_redact(const struct view *v, struct owner *o) {
+        if (v->full || o->uid == v->uid)
+                return;
+        o->pid = 0;
+        o->start_ns = 0;
+        o->executable[0] = 0;
+}
+
 bool view_shows_open(const struct view *v, uint32_t netns, const struct record *r,
                      struct owner *o) {
         if (v->full)
                 return true;
         if (r->netns != netns)
                 return false;
-        if (o->uid != v->uid) {
-                o->pid = 0;
-                o->start_ns = 0;
-                o->executable[0] = 0;
-        }
+        view_redact(v, o);
         return true;
 }
 

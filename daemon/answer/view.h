@@ -28,5 +28,7 @@ int view_of_peer(struct view *ret, int fd, gid_t group);
 
 /* May an open socket be shown? What may not be is taken out of *o. netns: the host's. */
 bool view_shows_open(const struct view *v, uint32_t netns, const struct record *r, struct owner *o);
+/* Takes out of the owner of an open socket that is shown, or its holder, what may not be. */
+void view_redact(const struct view *v, struct owner *o);
 /* May a record of the history be shown? Marks (start, stop, lost) may: they say what is missing. */
 bool view_shows_past(const struct view *v, const struct record *r, const struct owner *o);

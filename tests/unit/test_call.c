@@ -570,22 +570,94 @@ static void test_limited_view(void **state) {
         json_object_put(reply);
 }
 
-/* The text of the rule is found where the listener was opened. */
-static void test_rule(void **state) {
+/* What the table says of who serves the first listener, to one who sees so much. */
+static json_object *ask_holder(struct fixture *f, const struct view *view, json_object **ret) {
+        *ret = ask(f, view, "{\"method\":\"io.portwatch.Listeners\"}");
+        return at(json_object_array_get_idx(list_of(*ret, "listeners"), 0), "holder");
+}
+
+static void test_holder(void **state) {
         struct fixture *f = *state;
         struct recording *r = &f->recording;
         struct record record = recording_record(r, RECORD_LISTEN, 80);
-        json_object *reply, *l;
+        const struct view his = { .uid = 3 };
+        const struct owner o = recording_owner(3);
+        json_object *reply, *holder;
+        uint32_t slot;
 
+        recording_open(r, LIVE_LISTENERS, &record, 1);
+        assert_null(ask_holder(f, &full, &reply));
+        json_object_put(reply);
+
+        assert_int_equal(live_take(&r->live, LIVE_OWNERS, &record.holder), 0);
+        live_write_owner(&r->live, record.holder, &o);
+        assert_int_equal(live_take(&r->live, LIVE_OWNERS, &record.owner), 0);
+        live_write_owner(&r->live, record.owner, &o);
+        slot = 0;
+        live_write(&r->live, LIVE_LISTENERS, slot, &record);
+        holder = ask_holder(f, &full, &reply);
+        assert_int_equal(number_at(holder, "pid"), 103);
+        assert_string_equal(text_at(holder, "unit"), "unit3.service");
+        assert_string_equal(text_at(holder, "attribution"), "lookup");
+        json_object_put(reply);
+        holder = ask_holder(f, &stranger, &reply);
+        assert_null(at(holder, "pid"));
+        assert_null(at(holder, "executable"));
+        assert_string_equal(text_at(holder, "unit"), "unit3.service");
+        json_object_put(reply);
+        holder = ask_holder(f, &his, &reply);
+        assert_int_equal(number_at(holder, "pid"), 103);
+        assert_string_equal(text_at(holder, "executable"), "/bin/x");
+        json_object_put(reply);
+}
+
+/* The rule's text: of what is open from the table, of what was from the history. */
+static void assert_judged(struct fixture *f, const char *method, const char *list,
+                          const char *member, bool expected, const char *rule) {
+        char call[128];
+        json_object *reply, *o;
+
+        snprintf(call, sizeof(call), "{\"method\":\"io.portwatch.%s\"}", method);
+        reply = ask(f, &full, call);
+        o = json_object_array_get_idx(list_of(reply, list), 0);
+        if (member)
+                o = at(o, member);
+        assert_true(json_object_is_type(at(o, "expected"), json_type_boolean));
+        assert_int_equal(json_object_get_boolean(at(o, "expected")), expected);
+        if (rule)
+                assert_string_equal(text_at(o, "rule"), rule);
+        else
+                assert_null(at(o, "rule"));
+        json_object_put(reply);
+}
+
+static void test_rules(void **state) {
+        struct fixture *f = *state;
+        struct recording *r = &f->recording;
+        struct record record = recording_record(r, RECORD_LISTEN, 80);
+
+        assert_int_equal(live_write_rule(&r->live, 3, "tcp/80 user=www"), 0);
+        assert_int_equal(live_write_rule(&r->live, 4, "tcp/80 from=10.0.0.0/8"), 0);
         record.flags = RECORD_JUDGED | RECORD_EXPECTED;
-        record.id = history_append(r->history, &record, NULL, 0, "tcp/80 user=www", NULL);
         record.rule = 3;
         recording_open(r, LIVE_LISTENERS, &record, 1);
-        reply = ask(f, &full, "{\"method\":\"io.portwatch.Listeners\"}");
-        l = json_object_array_get_idx(list_of(reply, "listeners"), 0);
-        assert_true(json_object_get_boolean(at(l, "expected")));
-        assert_string_equal(text_at(l, "rule"), "tcp/80 user=www");
-        json_object_put(reply);
+        assert_judged(f, "Listeners", "listeners", NULL, true, "tcp/80 user=www");
+
+        record = recording_record(r, RECORD_OPEN, 80);
+        record.flags = RECORD_JUDGED | RECORD_EXPECTED;
+        record.rule = 4;
+        recording_open(r, LIVE_CONNECTIONS, &record, 1);
+        assert_judged(f, "Connections", "connections", NULL, true, "tcp/80 from=10.0.0.0/8");
+
+        history_append(r->history, &record, NULL, 0, "the rule of then", NULL);
+        assert_judged(f, "History", "events", "connection", true, "the rule of then");
+
+        /* One that none expects, and a number that no rule has. */
+        record = recording_record(r, RECORD_LISTEN, 81);
+        record.flags = RECORD_JUDGED;
+        record.rule = 9;
+        live_write(&r->live, LIVE_LISTENERS, 0, &record);
+        assert_judged(f, "Listeners", "listeners", NULL, false, NULL);
 }
 
 static void test_status(void **state) {
@@ -602,6 +674,9 @@ static void test_status(void **state) {
         live_count(live, LIVE_LOST_OWNERS, 4000);
         live_count(live, LIVE_OVERWRITTEN, 50000);
         snprintf(live->header->degraded_reason, sizeof(live->header->degraded_reason), "disk full");
+        live_count(live, LIVE_REPAIRS, 600000);
+        live_count(live, LIVE_ALERTS_HELD, 7000000);
+        live_count(live, LIVE_AUDITS, 99);
         f->service.clients = 5;
         reply = ask(f, &full, "{\"method\":\"io.portwatch.Status\",\"more\":true}");
         p = at(reply, "parameters");
@@ -617,7 +692,7 @@ static void test_status(void **state) {
         losses = at(p, "losses");
         for (size_t i = 0; i < json_object_array_length(losses); i++)
                 counted += number_at(json_object_array_get_idx(losses, i), "count");
-        assert_int_equal(counted, 54321);
+        assert_int_equal(counted, 7654321);
         json_object_put(reply);
 
         atomic_store(&live->header->state, LIVE_DEGRADED);
@@ -627,17 +702,57 @@ static void test_status(void **state) {
         json_object_put(reply);
 }
 
+/* What there is not yet is null, and so is what is over. */
+static void test_status_of_the_recorder(void **state) {
+        static const char *const names[] = { "pid",        "audited_usec", "rules",
+                                             "rules_usec", "rules_error",  "learning_until_usec" };
+        struct fixture *f = *state;
+        struct live_header *h = f->recording.live.header;
+        json_object *reply, *p;
+
+        atomic_store(&h->learning_until_usec, 1000);
+        reply = ask(f, &full, "{\"method\":\"io.portwatch.Status\"}");
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                assert_null(at(at(reply, "parameters"), names[i]));
+        json_object_put(reply);
+
+        atomic_store(&h->pid, 4711);
+        atomic_store(&h->audited_usec, 12);
+        atomic_store(&h->rules, 13);
+        atomic_store(&h->rules_usec, 14);
+        atomic_store(&h->learning_until_usec, INT64_MAX);
+        memset(h->rules_error, 'x', sizeof(h->rules_error));
+        reply = ask(f, &full, "{\"method\":\"io.portwatch.Status\"}");
+        p = at(reply, "parameters");
+        assert_int_equal(number_at(p, "pid"), 4711);
+        assert_int_equal(number_at(p, "audited_usec"), 12);
+        assert_int_equal(number_at(p, "rules"), 13);
+        assert_int_equal(number_at(p, "rules_usec"), 14);
+        assert_int_equal(number_at(p, "learning_until_usec"), INT64_MAX);
+        assert_int_equal(strlen(text_at(p, "rules_error")), sizeof(h->rules_error) - 1);
+        json_object_put(reply);
+}
+
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
         const struct CMUnitTest tests[] = {
-                TEST(test_errors),       TEST(test_oneway),
-                TEST(test_batches),      TEST(test_one_reply),
-                TEST(test_pause),        TEST(test_port),
-                TEST(test_history),      TEST(test_follow),
-                TEST(test_follow_from),  TEST(test_too_many_followers),
-                TEST(test_counts),       TEST(test_counts_of_what_is_overwritten),
-                TEST(test_limited_view), TEST(test_rule),
+                TEST(test_errors),
+                TEST(test_oneway),
+                TEST(test_batches),
+                TEST(test_one_reply),
+                TEST(test_pause),
+                TEST(test_port),
+                TEST(test_history),
+                TEST(test_follow),
+                TEST(test_follow_from),
+                TEST(test_too_many_followers),
+                TEST(test_counts),
+                TEST(test_counts_of_what_is_overwritten),
+                TEST(test_limited_view),
+                TEST(test_holder),
+                TEST(test_rules),
                 TEST(test_status),
+                TEST(test_status_of_the_recorder),
         };
 #undef TEST
 

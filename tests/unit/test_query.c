@@ -107,6 +107,7 @@ static void test_members(void **state) {
                 { "{}", "{\"kinds\":[]}" },
                 { "{}", "{\"expected\":true}" },
                 { "{}", "{\"expected\":false}" },
+                { "{\"first_seen_since_usec\":null}", "{\"first_seen_since_usec\":0}" },
         };
         struct record r = connection();
 
@@ -147,6 +148,44 @@ static void test_listeners(void **state) {
         r.flags = RECORD_JUDGED | RECORD_EXPECTED;
         assert_true(matches("{\"expected\":true}", &r));
         assert_false(matches("{\"expected\":false}", &r));
+}
+
+/* Connections are judged too, where a rule says from where they may come. */
+static void test_expected_connections(void **state) {
+        struct record r = connection();
+
+        (void) state;
+        r.flags = RECORD_JUDGED;
+        assert_false(matches("{\"expected\":true}", &r));
+        assert_true(matches("{\"expected\":false}", &r));
+        r.flags = RECORD_JUDGED | RECORD_EXPECTED;
+        assert_true(matches("{\"expected\":true}", &r));
+        assert_false(matches("{\"expected\":false}", &r));
+}
+
+static void test_first_seen(void **state) {
+        struct record r = listener();
+
+        (void) state;
+        r.first_seen_usec = 1000;
+        r.opened_usec = 2000;
+        assert_true(matches("{\"first_seen_since_usec\":0}", &r));
+        assert_true(matches("{\"first_seen_since_usec\":1000}", &r));
+        assert_false(matches("{\"first_seen_since_usec\":1001}", &r));
+        assert_false(matches("{\"first_seen_since_usec\":2000}", &r));
+        r.kind = RECORD_UNLISTEN;
+        assert_true(matches("{\"first_seen_since_usec\":1000}", &r));
+        assert_false(matches("{\"first_seen_since_usec\":1001}", &r));
+        /* Never told: it is new when it opens, as it is shown. */
+        r.first_seen_usec = 0;
+        assert_true(matches("{\"first_seen_since_usec\":2000}", &r));
+        assert_false(matches("{\"first_seen_since_usec\":2001}", &r));
+
+        /* What is there of a connection are bytes. */
+        r = connection();
+        r.bytes_received = 5000;
+        assert_false(matches("{\"first_seen_since_usec\":0}", &r));
+        assert_false(matches("{\"first_seen_since_usec\":1000}", &r));
 }
 
 static void test_ipv6_peers(void **state) {
@@ -291,10 +330,16 @@ static void test_added(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_members),    cmocka_unit_test(test_service_port),
-                cmocka_unit_test(test_listeners),  cmocka_unit_test(test_ipv6_peers),
-                cmocka_unit_test(test_marks),      cmocka_unit_test(test_unknown_owner),
-                cmocka_unit_test(test_long_names), cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_members),
+                cmocka_unit_test(test_service_port),
+                cmocka_unit_test(test_listeners),
+                cmocka_unit_test(test_ipv6_peers),
+                cmocka_unit_test(test_marks),
+                cmocka_unit_test(test_unknown_owner),
+                cmocka_unit_test(test_expected_connections),
+                cmocka_unit_test(test_first_seen),
+                cmocka_unit_test(test_long_names),
+                cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_added),
         };
 

@@ -88,15 +88,41 @@ static void test_listener(void **state) {
         (void) state;
         r.flags = RECORD_JUDGED | RECORD_EXPECTED;
         assert_true(show_can(&r));
-        show_listener(&w, NULL, &r, &o, "tcp/22 unit=ssh.socket");
+        show_listener(&w, NULL, &r, &o, NULL, "tcp/22 unit=ssh.socket");
         check(&w,
               "{\"id\":9,\"transport\":\"tcp\",\"family\":\"ipv6\",\"local\":{\"address\":\"::\","
               "\"port\":22},\"exposure\":\"any\",\"category\":\"system\",\"service\":null,"
               "\"netns\":4026531840,\"owner\":{\"pid\":1,\"name\":\"systemd\",\"executable\":"
               "\"/usr/lib/systemd/systemd\",\"uid\":0,\"unit\":\"ssh.socket\",\"container\":null,"
-              "\"attribution\":\"exact\"},\"opened_usec\":1700000000000000,"
+              "\"attribution\":\"exact\"},\"holder\":null,\"opened_usec\":1700000000000000,"
               "\"first_seen_usec\":1600000000000000,\"expected\":true,"
               "\"rule\":\"tcp/22 unit=ssh.socket\"}");
+}
+
+/* Whoever serves it has been found by looking, however sure the owner is. */
+static void test_holder(void **state) {
+        const struct owner o = { .pid = 1, .uid = 0, .name = "systemd", .unit = "ssh.socket" };
+        const struct owner holder = { .pid = 77,
+                                      .uid = 5,
+                                      .name = "sshd",
+                                      .executable = "/usr/sbin/sshd",
+                                      .unit = "ssh.service",
+                                      .container = "lxc:a" };
+        struct jsonw w = { .max = 65536 };
+        struct record r = listener();
+
+        (void) state;
+        r.first_seen_usec = 0;
+        show_listener(&w, NULL, &r, &o, &holder, "");
+        check(&w,
+              "{\"id\":9,\"transport\":\"tcp\",\"family\":\"ipv6\",\"local\":{\"address\":\"::\","
+              "\"port\":22},\"exposure\":\"any\",\"category\":\"system\",\"service\":null,"
+              "\"netns\":4026531840,\"owner\":{\"pid\":1,\"name\":\"systemd\",\"executable\":null,"
+              "\"uid\":0,\"unit\":\"ssh.socket\",\"container\":null,\"attribution\":\"exact\"},"
+              "\"holder\":{\"pid\":77,\"name\":\"sshd\",\"executable\":\"/usr/sbin/sshd\","
+              "\"uid\":5,\"unit\":\"ssh.service\",\"container\":\"lxc:a\","
+              "\"attribution\":\"lookup\"},\"opened_usec\":1700000000000000,"
+              "\"first_seen_usec\":1700000000000000,\"expected\":null,\"rule\":null}");
 }
 
 static void test_connections(void **state) {
@@ -121,35 +147,40 @@ static void test_connections(void **state) {
         };
 
         (void) state;
-        show_connection(&w, NULL, &r, &nobody);
+        show_connection(&w, NULL, &r, &nobody, NULL);
         check(&w,
               "{\"id\":3,\"transport\":\"udp\",\"family\":\"ipv4\",\"direction\":\"outbound\","
               "\"local\":{\"address\":\"10.0.0.1\",\"port\":40000},\"remote\":{\"address\":"
               "\"8.8.8.8\",\"port\":53},\"category\":\"system\",\"service\":null,\"netns\":0,"
               "\"owner\":{\"pid\":null,\"name\":null,\"executable\":null,\"uid\":null,"
               "\"unit\":null,\"container\":null,\"attribution\":\"unknown\"},\"opened_usec\":10,"
-              "\"closed_usec\":20,\"bytes_received\":5,\"bytes_sent\":6,\"outcome\":\"reset\"}");
+              "\"closed_usec\":20,\"bytes_received\":5,\"bytes_sent\":6,\"outcome\":\"reset\","
+              "\"expected\":null,\"rule\":null}");
 
         /* Open ones have no end, and no other outcome; refused ones came from outside. */
         r.kind = RECORD_OPEN;
-        r.flags = 0;
-        show_connection(&w, NULL, &r, &nobody);
+        r.flags = RECORD_JUDGED | RECORD_EXPECTED;
+        show_connection(&w, NULL, &r, &nobody, "tcp/53 from=10.0.0.0/8");
         jsonw_literal(&w, "\0");
         assert_non_null(strstr(w.data, "\"closed_usec\":null,\"bytes_received\":null,"
-                                       "\"bytes_sent\":null,\"outcome\":\"open\"}"));
+                                       "\"bytes_sent\":null,\"outcome\":\"open\","
+                                       "\"expected\":true,\"rule\":\"tcp/53 from=10.0.0.0/8\"}"));
         jsonw_done(&w);
         r.kind = RECORD_REFUSE;
         r.direction = DIRECTION_NONE;
         r.outcome = OUTCOME_REFUSED;
+        r.flags = RECORD_JUDGED;
         assert_true(show_can(&r));
-        show_connection(&w, NULL, &r, &nobody);
+        show_connection(&w, NULL, &r, &nobody, "");
         jsonw_literal(&w, "\0");
         assert_non_null(strstr(w.data, "\"direction\":\"inbound\""));
-        assert_non_null(strstr(w.data, "\"outcome\":\"refused\"}"));
+        assert_non_null(strstr(w.data, "\"outcome\":\"refused\","
+                                       "\"expected\":false,\"rule\":null}"));
         jsonw_done(&w);
         r.attempts = 12;
-        show_event(&w, NULL, &r, &nobody, "");
+        show_event(&w, NULL, &r, &nobody, "a rule");
         jsonw_literal(&w, "\0");
+        assert_non_null(strstr(w.data, "\"expected\":false,\"rule\":\"a rule\"}"));
         assert_non_null(strstr(w.data, ",\"lost\":null,\"attempts\":12}"));
         jsonw_done(&w);
 }
@@ -187,6 +218,7 @@ static void test_events_and_hostile_names(void **state) {
         assert_int_equal(validate(w.data, w.size, &v), 0);
         jsonw_literal(&w, "\0");
         assert_non_null(strstr(w.data, "\"listener\":{\"id\":9,"));
+        assert_non_null(strstr(w.data, ",\"holder\":null,"));
         assert_non_null(strstr(w.data, "\"connection\":null"));
         assert_non_null(strstr(w.data, "\"name\":\"a\\\"\\n\xef\xbf\xbd\""));
         assert_non_null(strstr(w.data, "\"unit\":\"\\u001b[2J\""));
@@ -229,6 +261,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_addresses),
                 cmocka_unit_test(test_listener),
+                cmocka_unit_test(test_holder),
                 cmocka_unit_test(test_connections),
                 cmocka_unit_test(test_marks),
                 cmocka_unit_test(test_events_and_hostile_names),

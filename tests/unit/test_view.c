@@ -64,6 +64,16 @@ static void test_open_in_the_limited_view(void **state) {
         assert_true(view_shows_open(&limited, HOST, &r, &o));
         assert_int_equal(o.pid, 0);
 
+        /* The same of whoever else is behind it. */
+        o = mine;
+        view_redact(&limited, &o);
+        assert_memory_equal(&o, &mine, sizeof(o));
+        o = theirs;
+        view_redact(&limited, &o);
+        assert_int_equal(o.pid, 0);
+        assert_string_equal(o.executable, "");
+        assert_string_equal(o.name, "they");
+
         r.netns = HOST + 1;
         o = mine;
         assert_false(view_shows_open(&limited, HOST, &r, &o));
