@@ -91,9 +91,16 @@ class Run:
         return [name for name, r in self.results.items() if r.failed()]
 
 
+class Unchecked(Interface):
+    """The interface as it is answered: whether its forms are kept is asked in tests/integration."""
+
+    def check_reply(self, method, parameters):
+        pass
+
+
 def open_daemon(build, ns, source, configuration="", state=None):
     with open(os.path.join(TOP, "wire", "io.portwatch.varlink")) as f:
-        d = Daemon(build, Interface(f.read()), ns, source)
+        d = Daemon(build, Unchecked(f.read()), ns, source)
     if state:
         d.state = state
     if configuration:
