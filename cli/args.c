@@ -16,10 +16,14 @@
 #include "lib/record.h"
 
 #define STREAMS (VERB_HISTORY | VERB_FOLLOW)
-#define SOCKETS                                                                                    \
-        (VERB_LISTENERS | VERB_CONNECTIONS | VERB_INBOUND | VERB_OUTBOUND | STREAMS | VERB_COUNTS)
-#define PEERS (SOCKETS & ~VERB_LISTENERS)
-#define LISTS (VERB_LISTENERS | VERB_CONNECTIONS | VERB_INBOUND | VERB_OUTBOUND | VERB_HISTORY)
+#define LISTS                                                                                      \
+        (VERB_LISTENERS | VERB_CONNECTIONS | VERB_INBOUND | VERB_OUTBOUND | VERB_REFUSED |         \
+         VERB_HISTORY)
+#define SOCKETS   (LISTS | VERB_FOLLOW | VERB_COUNTS | VERB_CHECK)
+#define PEERS     (SOCKETS & ~(VERB_LISTENERS | VERB_CHECK))
+#define UNJUDGED  (VERB_REFUSED | VERB_CHECK) /* or judged anyway */
+#define LISTENING (VERB_LISTENERS | STREAMS)
+#define SHOWN     (VERB_ALL & ~VERB_EXPECT)
 
 /* Each takes its option's argument; -EINVAL with what is wrong in why (empty: the argument itself).
  */
@@ -174,6 +178,17 @@ static int take_until(struct args *a, const char *value, char why[static 256]) {
         return take_when(value, &a->until_usec, why);
 }
 
+/* An age, as well: "7d" is seven days ago. */
+static int take_new_since(struct args *a, const char *value, char why[static 256]) {
+        char ago[128];
+
+        if (take_when(value, &a->new_since_usec, why) >= 0)
+                return 0;
+        if ((size_t) snprintf(ago, sizeof(ago), "%s ago", value) >= sizeof(ago))
+                return -EINVAL;
+        return when_parse(ago, when_now(), &a->new_since_usec);
+}
+
 static int take_lines(struct args *a, const char *value, char why[static 256]) {
         (void) why;
         if (strcmp(value, "all") == 0) {
@@ -230,6 +245,8 @@ static const struct option_info {
         { 0, "container", "NAME", SOCKETS, NULL, offsetof(struct args, container), "owned by this container" },
         { 0, "netns", "NUMBER|FILE", SOCKETS, take_netns, 0, "in this network namespace" },
         { 0, "category", "NAME", SOCKETS, take_category, 0, "service port is system, user or dynamic" },
+        { 0, "unexpected", NULL, SOCKETS & ~UNJUDGED, NULL, offsetof(struct args, unexpected), "those that the rules do not expect" },
+        { 0, "new-since", "TIME", LISTENING, take_new_since, 0, "listeners never seen before: 7d, yesterday, ..." },
         { 0, "kind", "LIST", STREAMS, take_kinds, 0, "events: listen,unlisten,open,close,fail,refuse,..." },
         { 0, "by", "WHAT", VERB_COUNTS, take_by, 0, "category, service, port, name, unit, peer, user" },
         { 'S', "since", "TIME", LISTS | VERB_COUNTS, take_since, 0, "since then: 02:00, yesterday, -2h, ..." },
@@ -238,10 +255,18 @@ static const struct option_info {
         { 'f', "follow", NULL, LISTS | VERB_FOLLOW, NULL, offsetof(struct args, follow), "show what happens, as it happens" },
         { 'r', "reverse", NULL, LISTS, NULL, offsetof(struct args, reverse), "newest first" },
         { 0, "columns", "LIST", SOCKETS, NULL, offsetof(struct args, columns), "columns, +COL adds some; \"help\" lists them" },
-        { 0, "no-legend", NULL, VERB_ALL, NULL, offsetof(struct args, no_legend), "no header and no footer" },
-        { 0, "no-pager", NULL, VERB_ALL, NULL, offsetof(struct args, no_pager), "do not start a pager" },
-        { 'j', NULL, NULL, VERB_ALL, take_json, 0, "same as --json=short" },
-        { 0, "json", "MODE", VERB_ALL, take_json, 0, "JSON: short (an object a line), pretty, off" },
+        { 0, "verify", NULL, VERB_STATUS, NULL, offsetof(struct args, verify), "compare the record with the kernel's own lists" },
+        { 0, "monitoring", NULL, VERB_CHECK, NULL, offsetof(struct args, monitoring), "one line and the exit status for Nagios and the like" },
+        { 0, "current", NULL, VERB_EXPECT, NULL, offsetof(struct args, current), "rules for all that listens now" },
+        { 0, "dry-run", NULL, VERB_EXPECT, NULL, offsetof(struct args, dry_run), "print what would be written" },
+        { 0, "remove", NULL, VERB_EXPECT, NULL, offsetof(struct args, remove), "take the rule out" },
+        { 0, "list", NULL, VERB_EXPECT, NULL, offsetof(struct args, list), "show the rules" },
+        { 0, "check", NULL, VERB_EXPECT, NULL, offsetof(struct args, check), "look for mistakes in files" },
+        { 0, "config", "DIR", VERB_EXPECT, NULL, offsetof(struct args, config), "where expected.d is" },
+        { 0, "no-legend", NULL, SHOWN, NULL, offsetof(struct args, no_legend), "no header and no footer" },
+        { 0, "no-pager", NULL, SHOWN, NULL, offsetof(struct args, no_pager), "do not start a pager" },
+        { 'j', NULL, NULL, SHOWN, take_json, 0, "same as --json=short" },
+        { 0, "json", "MODE", SHOWN, take_json, 0, "JSON: short (an object a line), pretty, off" },
         { 'H', "host", "[USER@]HOST", VERB_ALL, take_host, 0, "ask portctl on that host, through ssh" },
         { 0, "socket", "PATH", VERB_ALL, NULL, offsetof(struct args, socket), "where portwatchd answers" },
         { 'h', "help", NULL, VERB_ALL, NULL, offsetof(struct args, help), "this text" },
@@ -369,8 +394,11 @@ void args_walk(int argc, char **argv, void (*word)(const char *word, void *userd
 int args_check(const struct args *args, enum verb_bit verb, const char *name) {
         for (size_t i = 0; i < N_OPTIONS; i++)
                 if ((args->given >> i & 1) && !(options[i].verbs & verb)) {
-                        (void) fprintf(stderr, "portctl: %s does not take --%s\n", name,
-                                       options[i].name);
+                        const char letter[] = { options[i].letter, '\0' };
+
+                        (void) fprintf(stderr, "portctl: %s does not take %s%s\n", name,
+                                       options[i].name ? "--" : "-",
+                                       options[i].name ? options[i].name : letter);
                         return -EINVAL;
                 }
         return 0;

@@ -28,7 +28,10 @@ enum verb_bit {
         VERB_COUNTS = 1 << 6,
         VERB_PORT = 1 << 7,
         VERB_STATUS = 1 << 8,
-        VERB_ALL = (1 << 9) - 1,
+        VERB_REFUSED = 1 << 9,
+        VERB_CHECK = 1 << 10,
+        VERB_EXPECT = 1 << 11,
+        VERB_ALL = (1 << 12) - 1,
 };
 
 enum json_mode {
@@ -52,9 +55,11 @@ struct args {
         const char *container;
         int64_t netns;
         const char *category;
-        unsigned kinds;      /* 1 << enum record_kind */
-        uint64_t since_usec; /* 0: from the beginning */
-        uint64_t until_usec; /* UINT64_MAX: to the end */
+        bool unexpected;
+        unsigned kinds;          /* 1 << enum record_kind */
+        uint64_t new_since_usec; /* 0: not asked */
+        uint64_t since_usec;     /* 0: from the beginning */
+        uint64_t until_usec;     /* UINT64_MAX: to the end */
         /* How many, and in which order. */
         int64_t lines;
         bool follow;
@@ -68,6 +73,15 @@ struct args {
         /* Where to ask. */
         const char *host;
         const char *socket;
+        /* What check, expect and status are to do. */
+        bool monitoring;
+        bool verify;
+        bool current;
+        bool dry_run;
+        bool remove;
+        bool list;
+        bool check;
+        const char *config; /* the folder */
         bool help;
         bool version;
         uint64_t given; /* 1 << the place in the table of options */

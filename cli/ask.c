@@ -96,6 +96,12 @@ static void put_sockets(struct buf *b, const struct args *args) {
         put_string(b, "container", args->container);
         if (args->netns >= 0)
                 put_number(b, "netns", args->netns);
+        if (args->unexpected) {
+                put_key(b, "expected");
+                buf_text(b, "false");
+        }
+        if (args->new_since_usec > 0)
+                put_number(b, "first_seen_since_usec", (int64_t) args->new_since_usec);
 }
 
 /* A filter that would say nothing is left out. */

@@ -24,6 +24,13 @@ void cell_number(struct buf *b, int64_t n) {
                 buf_number(b, n);
 }
 
+void cell_port(struct buf *b, int64_t port) {
+        if (port == 0)
+                buf_char(b, '*');
+        else
+                cell_number(b, port);
+}
+
 void cell_endpoint(struct buf *b, const struct style *style, const struct endpoint *e) {
         if (!e->address.data) {
                 buf_char(b, '-');
@@ -36,7 +43,7 @@ void cell_endpoint(struct buf *b, const struct style *style, const struct endpoi
         } else
                 json_show(b, &e->address, style->ascii, style->machine);
         buf_char(b, ':');
-        buf_number(b, e->port);
+        cell_port(b, e->port);
 }
 
 void cell_time(struct buf *b, const struct style *style, int64_t usec) {
@@ -103,18 +110,18 @@ void cell_user(struct buf *b, int64_t uid) {
                 buf_number(b, uid);
 }
 
-static void detail_connection(struct buf *b, const struct style *style, const struct row *row) {
+/* "refused", "refused, 12 attempts on several ports", "closed after 2s, received 10, sent 20". */
+static void detail_end(struct buf *b, const struct style *style, const struct row *row) {
         const struct reply_socket *s = &row->socket;
 
-        if (string_is(&row->kind, "open")) {
-                if (s->service.data) {
-                        cell_string(b, style, &s->service);
-                        return;
-                }
-                buf_char(b, '-');
-                return;
-        }
         cell_string(b, style, &s->outcome);
+        if (row->attempts > 1) {
+                buf_text(b, ", ");
+                buf_number(b, row->attempts);
+                buf_text(b, " attempts");
+                if (s->local.port == 0)
+                        buf_text(b, " on several ports");
+        }
         if (!string_is(&row->kind, "close"))
                 return;
         buf_text(b, " after ");
@@ -133,12 +140,13 @@ void cell_detail(struct buf *b, const struct style *style, const struct row *row
 
         switch (row->type) {
         case ROW_CONNECTION:
-                detail_connection(b, &plain, row);
+                if (string_is(&row->kind, "open"))
+                        cell_string(b, &plain, &row->socket.service);
+                else
+                        detail_end(b, &plain, row);
                 break;
         case ROW_LISTENER:
                 cell_string(b, &plain, &row->socket.exposure);
-                if (row->socket.expected == TRUTH_FALSE)
-                        buf_text(b, ", unexpected");
                 break;
         case ROW_MARK:
                 if (string_is(&row->kind, "start"))
@@ -149,6 +157,8 @@ void cell_detail(struct buf *b, const struct style *style, const struct row *row
                         buf_char(b, '-');
                 break;
         }
+        if (row->socket.expected == TRUTH_FALSE)
+                buf_text(b, ", unexpected");
         if (row->lost == REPLY_NULL) {
                 if (string_is(&row->kind, "lost"))
                         buf_text(b, "events are missing here, nobody knows how many");

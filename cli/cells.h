@@ -8,6 +8,8 @@
 
 void cell_string(struct buf *b, const struct style *style, const struct json_string *s);
 void cell_number(struct buf *b, int64_t n);
+/* "*" is one of several, or one that is not known. */
+void cell_port(struct buf *b, int64_t port);
 /* "192.0.2.1:80", "[2001:db8::1]:80". */
 void cell_endpoint(struct buf *b, const struct style *style, const struct endpoint *e);
 void cell_time(struct buf *b, const struct style *style, int64_t usec);

@@ -26,7 +26,7 @@ static void put_port(struct buf *b, const struct style *style, const struct row 
         const struct reply_socket *s = &row->socket;
 
         (void) style;
-        cell_number(b, string_is(&s->direction, "outbound") ? s->remote.port : s->local.port);
+        cell_port(b, string_is(&s->direction, "outbound") ? s->remote.port : s->local.port);
 }
 
 static void put_user(struct buf *b, const struct style *style, const struct row *row) {
@@ -39,6 +39,11 @@ static void put_expected(struct buf *b, const struct style *style, const struct 
         buf_text(b, row->socket.expected == TRUTH_NULL   ? "-"
                     : row->socket.expected == TRUTH_TRUE ? "yes"
                                                          : "no");
+}
+
+/* Of a listener that one unit opened for another: that one. */
+static void put_socket_unit(struct buf *b, const struct style *style, const struct row *row) {
+        cell_string(b, style, &row->socket.opener.unit);
 }
 
 static void put_duration(struct buf *b, const struct style *style, const struct row *row) {
@@ -91,12 +96,13 @@ const struct column columns_all[] = {
         { "UID", SOCKETS, 5, RIGHT, NUMBER(socket.owner.uid), "user number of the owner", NULL, NULL },
         { "USER", SOCKETS, 8, 0, OTHER, "user name of the owner", put_user, NULL },
         { "UNIT", SOCKETS, 16, TRUNC, STRING(socket.owner.unit), "systemd unit of the owner", NULL, NULL },
+        { "SOCKET-UNIT", SET_LISTENERS, 16, TRUNC, OTHER, "the unit that opened it for UNIT (socket activation)", put_socket_unit, NULL },
         { "CONTAINER", SOCKETS, 12, TRUNC, STRING(socket.owner.container), "container of the owner", NULL, NULL },
         { "ATTRIBUTION", SOCKETS, 11, 0, STRING(socket.owner.attribution), "how the owner was learnt: exact, listener, lookup, unknown", NULL, NULL },
         { "NETNS", SOCKETS, 10, RIGHT, NUMBER(socket.netns), "network namespace", NULL, NULL },
         { "EXPOSURE", SET_LISTENERS | SET_EVENTS, 8, 0, STRING(socket.exposure), "who can reach it: loopback, address, any", NULL, tint_exposure },
-        { "EXPECTED", SET_LISTENERS | SET_EVENTS, 8, 0, OTHER, "does a rule expect it", put_expected, NULL },
-        { "RULE", SET_LISTENERS | SET_EVENTS, 12, TRUNC, STRING(socket.rule), "the rule that does", NULL, NULL },
+        { "EXPECTED", SOCKETS, 8, 0, OTHER, "does a rule expect it", put_expected, NULL },
+        { "RULE", SOCKETS, 12, TRUNC, STRING(socket.rule), "the rule that does", NULL, NULL },
         { "FIRST-SEEN", SET_LISTENERS | SET_EVENTS, 15, 0, TIME(socket.first_seen_usec), "when such a listener was first met", NULL, NULL },
         { "OPENED", SOCKETS, 15, 0, TIME(socket.opened_usec), "open since", NULL, NULL },
         { "ENDED", PEERS, 15, 0, TIME(socket.closed_usec), "when it ended", NULL, NULL },
@@ -104,6 +110,7 @@ const struct column columns_all[] = {
         { "DURATION", PEERS, 8, RIGHT, OTHER, "how long it lasted, or has so far", put_duration, NULL },
         { "RECEIVED", PEERS, 8, RIGHT, SIZE(socket.bytes_received), "bytes received", NULL, NULL },
         { "SENT", PEERS, 6, RIGHT, SIZE(socket.bytes_sent), "bytes sent", NULL, NULL },
+        { "ATTEMPTS", SET_EVENTS, 8, RIGHT, NUMBER(attempts), "of refuse: how many attempts it stands for", NULL, NULL },
         { "LOST", SET_EVENTS, 4, RIGHT, NUMBER(lost), "events missing just before", NULL, NULL },
         { "DETAIL", SET_EVENTS, 6, COLUMN_LAST, OTHER, "the rest in a few words", cell_detail, NULL },
 

@@ -36,6 +36,7 @@ static const struct field listener_fields[] = {
         MAY(reply_socket, service, STRING),
         MUST(reply_socket, netns, INTEGER),
         FIELD("owner", OBJECT, false, offsetof(struct reply_socket, owner), &owner_object),
+        FIELD("holder", OBJECT, true, offsetof(struct reply_socket, opener), &owner_object),
         MUST(reply_socket, opened_usec, INTEGER),
         MUST(reply_socket, first_seen_usec, INTEGER),
         MAY(reply_socket, expected, BOOL),
@@ -59,6 +60,8 @@ static const struct field connection_fields[] = {
         MAY(reply_socket, bytes_received, INTEGER),
         MAY(reply_socket, bytes_sent, INTEGER),
         MUST(reply_socket, outcome, STRING),
+        MAY(reply_socket, expected, BOOL),
+        MAY(reply_socket, rule, STRING),
 };
 const struct object connection_object = OBJECT(connection_fields);
 
@@ -69,6 +72,7 @@ static const struct field event_fields[] = {
         FIELD("listener", LISTENER, true, 0, NULL),
         FIELD("connection", CONNECTION, true, 0, NULL),
         MAY(row, lost, INTEGER),
+        MAY(row, attempts, INTEGER),
 };
 const struct object event_object = OBJECT(event_fields);
 
@@ -86,6 +90,15 @@ static const struct field loss_fields[] = {
         MUST(reply_loss, count, INTEGER),
 };
 const struct object loss_object = OBJECT(loss_fields);
+
+static const struct field biography_fields[] = {
+        MUST(biography, transport, STRING),        MUST(biography, port, PORT),
+        MUST(biography, exposure, STRING),         MAY(biography, program, STRING),
+        MAY(biography, container, STRING),         MAY(biography, uid, INTEGER),
+        MUST(biography, first_seen_usec, INTEGER), MUST(biography, last_seen_usec, INTEGER),
+        MUST(biography, times_opened, INTEGER),
+};
+const struct object biography_object = OBJECT(biography_fields);
 
 static const struct field error_fields[] = {
         MAY(reply, parameter, STRING),
@@ -120,6 +133,7 @@ static const struct field port_fields[] = {
         FIELD("services", SERVICES, false, 0, NULL),
         FIELD("ephemeral", BOOL, false, offsetof(struct reply, port.ephemeral), NULL),
         FIELD("listeners", ROWS, false, 0, &listener_object),
+        FIELD("known", KNOWN, true, 0, NULL),
 };
 
 /* clang-format off */
@@ -128,17 +142,33 @@ static const struct field port_fields[] = {
 /* clang-format on */
 
 static const struct field status_fields[] = {
-        STATUS_MUST(version, STRING),         STATUS_MUST(source, STRING),
-        STATUS_MUST(state, STRING),           STATUS_MUST(started_usec, INTEGER),
-        STATUS_MUST(boot_id, STRING),         STATUS_MUST(view, STRING),
-        STATUS_MUST(listeners, INTEGER),      STATUS_MUST(unexpected, INTEGER),
-        STATUS_MUST(connections, INTEGER),    STATUS_MUST(events, INTEGER),
-        STATUS_MUST(lost, INTEGER),           STATUS_MUST(oldest_seq, INTEGER),
-        STATUS_MUST(next_seq, INTEGER),       STATUS_MUST(oldest_usec, INTEGER),
-        STATUS_MUST(capacity_bytes, INTEGER), STATUS_MAY(source_detail, STRING),
-        STATUS_MAY(degraded_reason, STRING),  STATUS_MAY(netns, INTEGER),
-        STATUS_MAY(followers, INTEGER),       STATUS_MAY(clients, INTEGER),
+        STATUS_MUST(version, STRING),
+        STATUS_MUST(source, STRING),
+        STATUS_MUST(state, STRING),
+        STATUS_MUST(started_usec, INTEGER),
+        STATUS_MUST(boot_id, STRING),
+        STATUS_MUST(view, STRING),
+        STATUS_MUST(listeners, INTEGER),
+        STATUS_MUST(unexpected, INTEGER),
+        STATUS_MUST(connections, INTEGER),
+        STATUS_MUST(events, INTEGER),
+        STATUS_MUST(lost, INTEGER),
+        STATUS_MUST(oldest_seq, INTEGER),
+        STATUS_MUST(next_seq, INTEGER),
+        STATUS_MUST(oldest_usec, INTEGER),
+        STATUS_MUST(capacity_bytes, INTEGER),
+        STATUS_MAY(source_detail, STRING),
+        STATUS_MAY(degraded_reason, STRING),
+        STATUS_MAY(netns, INTEGER),
+        STATUS_MAY(followers, INTEGER),
+        STATUS_MAY(clients, INTEGER),
         STATUS_MAY(losses, LOSSES),
+        STATUS_MAY(pid, INTEGER),
+        STATUS_MAY(audited_usec, INTEGER),
+        STATUS_MAY(rules, INTEGER),
+        STATUS_MAY(rules_usec, INTEGER),
+        STATUS_MAY(rules_error, STRING),
+        STATUS_MAY(learning_until_usec, INTEGER),
 };
 
 const struct object shape_objects[REPLY_SHAPE_MAX] = {

@@ -17,6 +17,7 @@ enum field_type {
         FIELD_COUNTS,
         FIELD_SERVICES, /* an array of strings into struct reply_port */
         FIELD_LOSSES,   /* an array of objects into struct reply_status */
+        FIELD_KNOWN,    /* an array of biographies, each handed to the reader */
 };
 
 struct object;
@@ -40,10 +41,11 @@ size_t field_find(const struct object *o, const struct json_string *name);
 
 extern const struct object listener_object; /* of struct reply_socket */
 extern const struct object connection_object;
-extern const struct object event_object; /* of struct row */
-extern const struct object count_object; /* of struct count */
-extern const struct object loss_object;  /* of struct reply_loss */
-extern const struct object error_object; /* of struct reply: the parameters of any error */
+extern const struct object event_object;     /* of struct row */
+extern const struct object count_object;     /* of struct count */
+extern const struct object loss_object;      /* of struct reply_loss */
+extern const struct object biography_object; /* of struct biography */
+extern const struct object error_object;     /* of struct reply: the parameters of any error */
 
 /* The parameters of the answers, of struct reply. */
 extern const struct object shape_objects[REPLY_SHAPE_MAX];

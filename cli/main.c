@@ -24,6 +24,8 @@ static const struct verb {
           "connections accepted here, open and ended, each once" },
         { "outbound", "", 0, 0, VERB_OUTBOUND, verb_outbound,
           "connections started here, open and ended, each once" },
+        { "refused", "", 0, 0, VERB_REFUSED, verb_refused,
+          "attempts of others on ports where nobody listens" },
         { "history", "", 0, 0, VERB_HISTORY, verb_history, "events of the past" },
         { "follow", "", 0, 0, VERB_FOLLOW, verb_follow, "events as they happen" },
         { "counts", "", 0, 0, VERB_COUNTS, verb_counts, "totals, see --by" },

@@ -12,6 +12,7 @@ static const struct reply_socket no_socket = {
         .remote.port = REPLY_NULL,
         .netns = REPLY_NULL,
         .owner = { .pid = REPLY_NULL, .uid = REPLY_NULL },
+        .opener = { .pid = REPLY_NULL, .uid = REPLY_NULL },
         .opened_usec = REPLY_NULL,
         .first_seen_usec = REPLY_NULL,
         .closed_usec = REPLY_NULL,
@@ -29,6 +30,16 @@ struct decoder {
 };
 
 static int decode_object(struct decoder *d, const struct object *o, void *base);
+
+/* A holder was read into the opener's place: who serves it comes first. */
+static void put_holder_first(struct reply_socket *s) {
+        struct reply_owner holder = s->opener;
+
+        if (!holder.attribution.data)
+                return;
+        s->opener = s->owner;
+        s->owner = holder;
+}
 
 static int decode_rows(struct decoder *d, const struct object *o) {
         struct json *j = &d->json;
@@ -48,6 +59,7 @@ static int decode_rows(struct decoder *d, const struct object *o) {
                         .seq = REPLY_NULL,
                         .time_usec = REPLY_NULL,
                         .lost = REPLY_NULL,
+                        .attempts = REPLY_NULL,
                 };
                 outer |= j->rewrite;
                 j->rewrite = false;
@@ -60,6 +72,7 @@ static int decode_rows(struct decoder *d, const struct object *o) {
                 if (row.type != ROW_MARK && !row.kind.data) {
                         row.socket_text = row.text;
                         row.socket_size = row.text_size;
+                        put_holder_first(&row.socket);
                 }
                 if (d->missing)
                         continue;
@@ -145,6 +158,30 @@ static int decode_losses(struct decoder *d) {
         return r;
 }
 
+static int decode_known(struct decoder *d) {
+        bool first = true;
+        int r;
+
+        r = json_open_array(&d->json);
+        if (r < 0)
+                return r;
+        while ((r = json_element(&d->json, &first)) > 0) {
+                struct biography one = { .uid = REPLY_NULL };
+
+                r = decode_object(d, &biography_object, &one);
+                if (r < 0)
+                        return r;
+                if (d->missing || !d->reader->known)
+                        continue;
+                r = d->reader->known(&one, d->reader->userdata);
+                if (r < 0) {
+                        d->stopped = r;
+                        return r;
+                }
+        }
+        return r;
+}
+
 static int decode_field(struct decoder *d, const struct field *f, void *base) {
         struct json *j = &d->json;
         char *at = (char *) base + f->offset;
@@ -193,6 +230,7 @@ static int decode_field(struct decoder *d, const struct field *f, void *base) {
                 r = decode_object(d,
                                   f->type == FIELD_LISTENER ? &listener_object : &connection_object,
                                   &row->socket);
+                put_holder_first(&row->socket);
                 row->socket_size = (size_t) (j->p - row->socket_text);
                 return r;
         }
@@ -204,6 +242,8 @@ static int decode_field(struct decoder *d, const struct field *f, void *base) {
                 return decode_services(d);
         case FIELD_LOSSES:
                 return decode_losses(d);
+        case FIELD_KNOWN:
+                return decode_known(d);
         }
         return -EPROTO;
 }
@@ -295,7 +335,14 @@ int reply_read(const char *text, const struct reply_reader *reader, struct reply
                 .limit = REPLY_NULL,
                 .oldest_seq = REPLY_NULL,
                 .next_seq = REPLY_NULL,
-                .status = { .netns = REPLY_NULL, .followers = REPLY_NULL, .clients = REPLY_NULL },
+                .status = { .netns = REPLY_NULL,
+                            .followers = REPLY_NULL,
+                            .clients = REPLY_NULL,
+                            .pid = REPLY_NULL,
+                            .audited_usec = REPLY_NULL,
+                            .rules = REPLY_NULL,
+                            .rules_usec = REPLY_NULL,
+                            .learning_until_usec = REPLY_NULL },
         };
         json_start(&d.json, text);
         r = decode_envelope(&d);

@@ -50,7 +50,8 @@ struct reply_socket {
         struct json_string category;
         struct json_string service;
         int64_t netns;
-        struct reply_owner owner;
+        struct reply_owner owner;  /* who serves it: the holder, where there is one */
+        struct reply_owner opener; /* who opened it, where that is another; else all is null */
         int64_t opened_usec;
         int64_t first_seen_usec;
         int64_t closed_usec;
@@ -70,6 +71,7 @@ struct row {
         int64_t time_usec;
         struct json_string kind;
         int64_t lost;
+        int64_t attempts;
         /* What the server wrote: the whole, and of an event its socket. */
         const char *text;
         size_t text_size;
@@ -93,9 +95,23 @@ struct count {
         bool rewrite;
 };
 
+/* What is known of listeners that were the same. */
+struct biography {
+        struct json_string transport;
+        int64_t port;
+        struct json_string exposure;
+        struct json_string program;
+        struct json_string container;
+        int64_t uid;
+        int64_t first_seen_usec;
+        int64_t last_seen_usec;
+        int64_t times_opened;
+};
+
 /* Negative errno stops the reading and is returned by reply_read(). */
 typedef int (*reply_row_fn)(const struct row *row, void *userdata);
 typedef int (*reply_count_fn)(const struct count *count, void *userdata);
+typedef int (*reply_known_fn)(const struct biography *one, void *userdata);
 
 enum reply_shape {
         REPLY_LISTENERS,
@@ -145,6 +161,12 @@ struct reply_status {
         int64_t clients;
         struct reply_loss losses[32]; /* the first of them */
         size_t n_losses;
+        int64_t pid;
+        int64_t audited_usec;
+        int64_t rules;
+        int64_t rules_usec;
+        struct json_string rules_error;
+        int64_t learning_until_usec;
 };
 
 /* One answer, up to its NUL. */
@@ -166,6 +188,7 @@ struct reply_reader {
         enum reply_shape shape;
         reply_row_fn row;
         reply_count_fn count;
+        reply_known_fn known; /* of REPLY_PORT; may be NULL */
         void *userdata;
 };
 

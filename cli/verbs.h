@@ -15,9 +15,19 @@ int verb_follow(const struct args *args);
 int verb_counts(const struct args *args);
 int verb_port(const struct args *args);
 int verb_status(const struct args *args);
+int verb_refused(const struct args *args);
+int verb_check(const struct args *args);
+int verb_expect(const struct args *args);
+
+/* Which events, and how they look. */
+struct event_view {
+        unsigned kinds;        /* 1 << enum record_kind; 0: those of the command line */
+        const char *direction; /* NULL: both */
+        const char *columns;   /* NULL: those of history */
+};
 
 /*
- * Prints the last events of some kinds (1 << enum record_kind; 0: all) and direction (NULL: both),
- * as many as --lines says, and then those that happen from now on, until interrupted.
+ * Prints the last events of a view, as many as lines says (below 0: those of the command line's
+ * time), and then those that happen from now on, until interrupted.
  */
-int follow_events(const struct args *args, unsigned kinds, const char *direction, int64_t lines);
+int follow_events(const struct args *args, const struct event_view *view, int64_t lines);

@@ -109,7 +109,9 @@ static int show(const struct args *args, const char *direction) {
         int status;
 
         if (args->follow)
-                return follow_events(args, KINDS, direction, args->lines);
+                return follow_events(args,
+                                     &(struct event_view){ .kinds = KINDS, .direction = direction },
+                                     args->lines);
         if (list_help(args, SET_CONNECTIONS, &status))
                 return status;
         status = ask_connect(&client, args);

@@ -2,11 +2,13 @@
 #include "cli/list.h"
 #include "cli/out.h"
 #include "cli/verbs.h"
+#include "lib/record.h"
 
 /* Events: those of the past, and those that happen from now on. Printed as they come. */
 
-#define EVENTS_COLUMNS "TIME,KIND,PROTO,DIR,LOCAL,PEER,PROCESS,PID,DETAIL"
-#define FOLLOW_LINES   10 /* of history -f without -n */
+#define EVENTS_COLUMNS  "TIME,KIND,PROTO,DIR,LOCAL,PEER,PROCESS,PID,DETAIL"
+#define REFUSED_COLUMNS "TIME,PROTO,PEER,LOCAL,SERVICE,ATTEMPTS"
+#define FOLLOW_LINES    10 /* of history -f without -n */
 
 struct stream {
         struct list list;
@@ -91,10 +93,10 @@ static int follow(struct stream *s, struct client *client, struct ask *ask) {
         return status;
 }
 
-int follow_events(const struct args *args, unsigned kinds, const char *direction, int64_t lines) {
+int follow_events(const struct args *args, const struct event_view *view, int64_t lines) {
         struct stream s = { .left = -1, .forward = true, .highest_seq = -1 };
-        struct ask ask_past = { .kinds = kinds, .direction = direction, .since = true };
-        struct ask ask_follow = { .kinds = kinds, .direction = direction };
+        struct ask ask_past = { .kinds = view->kinds, .direction = view->direction, .since = true };
+        struct ask ask_follow = { .kinds = view->kinds, .direction = view->direction };
         struct client *client = NULL;
         int64_t next_seq = REPLY_NULL;
         bool cut = false;
@@ -104,7 +106,8 @@ int follow_events(const struct args *args, unsigned kinds, const char *direction
                 return status;
         status = ask_connect(&client, args);
         if (status == STATUS_FINE)
-                status = list_init(&s.list, args, SET_EVENTS, EVENTS_COLUMNS, false, false);
+                status = list_init(&s.list, args, SET_EVENTS,
+                                   view->columns ? view->columns : EVENTS_COLUMNS, false, false);
         if (status == STATUS_FINE && (lines > 0 || (lines < 0 && args->since_usec > 0)))
                 status = past(&s, client, &ask_past, lines, &next_seq, &cut);
         if (status == STATUS_FINE && cut) {
@@ -120,9 +123,11 @@ int follow_events(const struct args *args, unsigned kinds, const char *direction
         return status;
 }
 
-int verb_history(const struct args *args) {
+static int show(const struct args *args, const struct event_view *view) {
         struct stream s = { .highest_seq = -1 };
-        struct ask ask = { .since = true, .until = true };
+        struct ask ask = {
+                .kinds = view->kinds, .direction = view->direction, .since = true, .until = true
+        };
         struct client *client = NULL;
         int64_t next_seq, lines = args->lines;
         bool cut;
@@ -131,7 +136,7 @@ int verb_history(const struct args *args) {
         if (args->follow) {
                 if (lines < 0 && args->since_usec == 0)
                         lines = FOLLOW_LINES;
-                return follow_events(args, 0, NULL, lines);
+                return follow_events(args, view, lines);
         }
         if (list_help(args, SET_EVENTS, &status))
                 return status;
@@ -139,7 +144,8 @@ int verb_history(const struct args *args) {
                 return STATUS_FINE;
         status = ask_connect(&client, args);
         if (status == STATUS_FINE)
-                status = list_init(&s.list, args, SET_EVENTS, EVENTS_COLUMNS, true, false);
+                status = list_init(&s.list, args, SET_EVENTS,
+                                   view->columns ? view->columns : EVENTS_COLUMNS, true, false);
         if (status == STATUS_FINE)
                 status = past(&s, client, &ask, lines, &next_seq, &cut);
         list_done(&s.list);
@@ -147,6 +153,15 @@ int verb_history(const struct args *args) {
         return status;
 }
 
+int verb_history(const struct args *args) {
+        return show(args, &(struct event_view){ .kinds = 0 });
+}
+
+int verb_refused(const struct args *args) {
+        return show(args, &(struct event_view){ .kinds = 1U << RECORD_REFUSE,
+                                                .columns = REFUSED_COLUMNS });
+}
+
 int verb_follow(const struct args *args) {
-        return follow_events(args, 0, NULL, args->lines);
+        return follow_events(args, &(struct event_view){ .kinds = 0 }, args->lines);
 }

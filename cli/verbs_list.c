@@ -60,18 +60,21 @@ static int show(const struct args *args, const char *method, enum reply_shape sh
 }
 
 int verb_listeners(const struct args *args) {
+        static const struct event_view events = { .kinds = 1U << RECORD_LISTEN |
+                                                           1U << RECORD_UNLISTEN };
+
         if (args->follow)
-                return follow_events(args, 1U << RECORD_LISTEN | 1U << RECORD_UNLISTEN, NULL,
-                                     args->lines);
+                return follow_events(args, &events, args->lines);
         return show(args, "Listeners", REPLY_LISTENERS, SET_LISTENERS, LISTENERS_COLUMNS,
                     "listener", "listeners");
 }
 
 int verb_connections(const struct args *args) {
+        static const struct event_view events = { .kinds = 1U << RECORD_OPEN | 1U << RECORD_CLOSE |
+                                                           1U << RECORD_FAIL };
+
         if (args->follow)
-                return follow_events(args,
-                                     1U << RECORD_OPEN | 1U << RECORD_CLOSE | 1U << RECORD_FAIL,
-                                     NULL, args->lines);
+                return follow_events(args, &events, args->lines);
         return show(args, "Connections", REPLY_CONNECTIONS, SET_CONNECTIONS, CONNECTIONS_COLUMNS,
                     "connection", "connections");
 }
