@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "daemon/answer/batch.h"
+#include "daemon/answer/known.h"
 #include "daemon/answer/listing.h"
 #include "daemon/answer/query.h"
 #include "daemon/answer/show.h"
@@ -14,8 +15,10 @@ struct listing {
         uint64_t slot; /* to look at next */
         struct filter filter;
         struct batch batch;
-        uint64_t port; /* of method_port */
+        uint64_t port; /* of method_port, and so is what follows */
         uint8_t transport;
+        bool looked_up; /* known is what there is */
+        struct known_list known;
 };
 
 static void show(struct call *c, const struct listing *l, const struct record *r,
@@ -76,6 +79,7 @@ static void listing_done(struct call *c) {
         if (!l)
                 return;
         filter_done(&l->filter);
+        known_list_done(&l->known);
         free(l);
         c->state = NULL;
 }
@@ -133,12 +137,33 @@ static void port_head(struct call *c) {
         jsonw_bool(w, port >= s->ephemeral_first && port <= s->ephemeral_last);
 }
 
+/* What has used it, and what uses it now. */
 static void port_tail(struct call *c) {
+        const struct listing *l = c->state;
         struct jsonw *w = &c->replies->w;
 
         jsonw_key(w, "known");
         jsonw_open(w, '[');
+        for (unsigned i = 0; i < l->known.n; i++)
+                if (show_can_biography(&l->known.biographies[i]))
+                        show_biography(w, &l->known.biographies[i]);
         jsonw_close(w, ']');
+}
+
+static int port_step(struct call *c, uint64_t *budget) {
+        const struct known_reader *known = &c->service->store.known;
+        struct listing *l = c->state;
+
+        /* Whose listeners they were, and in which namespace, is not known any more. */
+        if (!l->looked_up && c->view->full) {
+                int r = known_list_find(&l->known, known, (uint16_t) l->port, l->transport);
+
+                if (r < 0)
+                        return r;
+                budget_spend(budget, known->capacity);
+        }
+        l->looked_up = true;
+        return listing_step(c, budget);
 }
 
 static int port_start(struct call *c, json_object *parameters, const char **ret_bad) {
@@ -187,6 +212,6 @@ const struct method method_connections = {
 const struct method method_port = {
         .name = "io.portwatch.Port",
         .start = port_start,
-        .step = listing_step,
+        .step = port_step,
         .done = listing_done,
 };

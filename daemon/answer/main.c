@@ -24,6 +24,7 @@ enum {
         FD_HISTORY,
         FD_DOORBELL,
         FD_READY, /* write end of a pipe: takes one byte when we are ready to accept */
+        FD_KNOWN,
         FD_FIRST_FREE,
 };
 
@@ -45,9 +46,9 @@ static void usage(FILE *to) {
         fputs("portwatch-answer [OPTION]...\n"
               "\n"
               "Answers queries about what portwatchd records. It is started by portwatchd, with\n"
-              "the listening socket, the live table, the history, the doorbell and a pipe to say "
+              "the listening socket, the live table, the history, the doorbell, a pipe to say "
               "that\n"
-              "it is ready as descriptors 3 to 7, and is of no use alone.\n"
+              "it is ready and the known listeners as descriptors 3 to 8, and is of no use alone.\n"
               "\n"
               "  --user=NAME                    become this user\n"
               "  --group=NAME                   whose members see all\n"
@@ -183,13 +184,14 @@ static int open_store(struct store *ret) {
         /* Not there, its number would be given to something else and closed with that. */
         if (sd_is_fifo(FD_READY, NULL) <= 0)
                 return complain("descriptor 7 is no pipe", -EBADF);
-        r = store_open(ret, FD_LIVE, FD_HISTORY, arg_services, &services_error);
+        r = store_open(ret, FD_LIVE, FD_HISTORY, FD_KNOWN, arg_services, &services_error);
         if (r < 0)
                 return complain("the recorder's tables", r);
         if (services_error < 0)
                 complain(arg_services, services_error);
         close(FD_LIVE);
         close(FD_HISTORY);
+        close(FD_KNOWN);
         return 0;
 }
 

@@ -255,3 +255,30 @@ void show_event(struct jsonw *w, const struct services *services, const struct r
         put_number_or_null(w, r->kind == RECORD_REFUSE, r->attempts);
         jsonw_literal(w, "}");
 }
+
+bool show_can_biography(const struct biography *b) {
+        return transport_name(b->transport) && exposure_name(b->exposure);
+}
+
+void show_biography(struct jsonw *w, const struct biography *b) {
+        jsonw_separate(w);
+        jsonw_literal(w, "{\"transport\":");
+        put_word(w, transport_name(b->transport));
+        jsonw_literal(w, ",\"port\":");
+        jsonw_uint(w, b->port);
+        jsonw_literal(w, ",\"exposure\":");
+        put_word(w, exposure_name(b->exposure));
+        jsonw_literal(w, ",\"program\":");
+        jsonw_string_or_null(w, b->program);
+        jsonw_literal(w, ",\"container\":");
+        jsonw_string_or_null(w, b->container);
+        jsonw_literal(w, ",\"uid\":");
+        put_number_or_null(w, b->uid != UID_UNKNOWN, b->uid);
+        jsonw_literal(w, ",\"first_seen_usec\":");
+        jsonw_uint(w, b->first_usec);
+        jsonw_literal(w, ",\"last_seen_usec\":");
+        jsonw_uint(w, b->last_usec);
+        jsonw_literal(w, ",\"times_opened\":");
+        jsonw_uint(w, b->times_opened);
+        jsonw_literal(w, "}");
+}

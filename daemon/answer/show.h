@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include "lib/known_format.h"
 #include "lib/ports.h"
 #include "lib/record.h"
 #include "wire/jsonw.h"
@@ -22,6 +23,10 @@ void show_connection(struct jsonw *w, const struct services *services, const str
 /* Any kind. The history keeps no holders. */
 void show_event(struct jsonw *w, const struct services *services, const struct record *r,
                 const struct owner *o, const char *rule);
+
+/* A biography, of which show_can_biography() is the same as show_can() of records. */
+bool show_can_biography(const struct biography *b);
+void show_biography(struct jsonw *w, const struct biography *b);
 
 /* An address of a record as text: dotted, or by RFC 5952. */
 #define SHOW_ADDRESS_MAX 46U

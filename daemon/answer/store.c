@@ -16,8 +16,8 @@ static int read_services(struct services **ret, const char *path) {
         return r;
 }
 
-int store_open(struct store *ret, int live_fd, int history_fd, const char *services_path,
-               int *ret_services_error) {
+int store_open(struct store *ret, int live_fd, int history_fd, int known_fd,
+               const char *services_path, int *ret_services_error) {
         struct store s = {};
         int r;
 
@@ -25,6 +25,11 @@ int store_open(struct store *ret, int live_fd, int history_fd, const char *servi
         if (r < 0)
                 return r;
         r = history_reader_open(&s.history, history_fd);
+        if (r >= 0 && known_fd >= 0) {
+                r = known_reader_open(&s.known, known_fd);
+                if (r < 0)
+                        history_reader_close(&s.history);
+        }
         if (r < 0) {
                 live_close(&s.live);
                 return r;
@@ -40,6 +45,7 @@ int store_open(struct store *ret, int live_fd, int history_fd, const char *servi
 
 void store_close(struct store *s) {
         services_free(s->services);
+        known_reader_close(&s->known);
         history_reader_close(&s->history);
         live_close(&s->live);
         *s = (struct store){};

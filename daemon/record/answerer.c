@@ -18,7 +18,7 @@
 #include "answerer.h"
 
 /* The descriptors that portwatch-answer finds its things at. */
-enum { FD_LISTEN = 3, FD_LIVE, FD_HISTORY, FD_DOORBELL, FD_READY, FD_END };
+enum { FD_LISTEN = 3, FD_LIVE, FD_HISTORY, FD_DOORBELL, FD_READY, FD_KNOWN, FD_END };
 
 #define DELAY_MIN_USEC   100000U
 #define DELAY_MAX_USEC   5000000U
@@ -50,8 +50,8 @@ static uint64_t now_usec(void) {
  * if there is one, goes into the pipe: one that says nothing and is closed failed later.
  */
 static void run_child(const struct answerer *a, pid_t parent, int ready_fd) {
-        const int from[] = { a->args.listen_fd, a->args.live_fd, a->args.history_fd, a->doorbell[0],
-                             ready_fd };
+        const int from[] = { a->args.listen_fd, a->args.live_fd, a->args.history_fd,
+                             a->doorbell[0],    ready_fd,        a->args.known_fd };
         int moved[FD_END - FD_LISTEN], error;
         sigset_t none;
 

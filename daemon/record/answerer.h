@@ -20,6 +20,7 @@ struct answerer_args {
         int listen_fd;                       /* these stay the caller's */
         int live_fd;
         int history_fd;
+        int known_fd;
         void (*restarted)(const char *why, void *userdata);
         void *userdata;
 };

@@ -11,54 +11,19 @@
 #include <unistd.h>
 
 #include "known.h"
+#include "lib/known_format.h"
 
-#define KNOWN_MAGIC   0x314E4E4B57545250ULL /* "PRTWKNN1" */
-#define KNOWN_VERSION 1
-#define HEADER_SIZE   512U
-#define NONE          UINT32_MAX
-
-/*
- * What identifies a listener and when it was first seen never changes and is under the checksum;
- * the rest are single words that are each right at any moment. So a kill between any two
- * instructions leaves a biography that is whole or not yet there.
- */
-struct biography {
-        uint32_t checksum; /* of the bytes from transport up to last_usec; 0: free */
-        uint8_t transport;
-        uint8_t exposure;
-        uint16_t port;
-        uint32_t uid; /* of the first owner */
-        uint32_t reserved;
-        uint64_t first_usec;
-        char program[256]; /* unit, executable or name */
-        char container[80];
-        _Atomic uint64_t last_usec;
-        _Atomic uint64_t times_opened;
-        uint8_t padding[136];
-};
-_Static_assert(sizeof(struct biography) == 512, "biographies are 512 bytes on disk");
-
-struct known_header {
-        uint64_t magic;
-        uint32_t version;
-        uint32_t capacity;
-        uint8_t padding[HEADER_SIZE - 16];
-};
+#define NONE UINT32_MAX
 
 struct known {
         struct known_header *header;
         struct biography *biographies;
-        size_t size;
         int fd;
+        int reader_fd;
         uint64_t seen_usec[KNOWN_CAPACITY]; /* last_usec of each, close together; 0: free */
         uint32_t chains[KNOWN_CAPACITY];    /* next of the bucket */
         uint32_t buckets[KNOWN_CAPACITY];
 };
-
-static uint32_t checksum_of(const struct biography *b) {
-        return record_checksum(&b->transport, offsetof(struct biography, last_usec) -
-                                                      offsetof(struct biography, transport));
-}
 
 static bool same_listener(const struct biography *a, const struct biography *b) {
         return a->transport == b->transport && a->exposure == b->exposure && a->port == b->port &&
@@ -126,19 +91,19 @@ static void describe(struct biography *b, const struct record *r, const struct o
 static int map_file(struct known *k) {
         void *map;
 
-        map = k->fd >= 0 ? mmap(NULL, k->size, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0)
-                         : mmap(NULL, k->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                                -1, 0);
+        map = k->fd >= 0 ? mmap(NULL, KNOWN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0)
+                         : mmap(NULL, KNOWN_SIZE, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (map == MAP_FAILED)
                 return -errno;
         k->header = map;
-        k->biographies = (struct biography *) ((uint8_t *) map + HEADER_SIZE);
+        k->biographies = (struct biography *) (k->header + 1);
         return 0;
 }
 
 static void unmap_file(struct known *k) {
         if (k->header)
-                munmap(k->header, k->size);
+                munmap(k->header, KNOWN_SIZE);
         if (k->fd >= 0)
                 close(k->fd);
         k->header = NULL;
@@ -161,12 +126,11 @@ static int open_existing(struct known *k, int dir_fd, const char *name) {
                 return errno == ELOOP ? -EBADMSG : -errno;
         if (fstat(k->fd, &st) < 0)
                 r = -errno;
-        else if (!S_ISREG(st.st_mode) || (size_t) st.st_size != k->size)
+        else if (!S_ISREG(st.st_mode) || st.st_size != (off_t) KNOWN_SIZE)
                 r = -EBADMSG;
         else
                 r = map_file(k);
-        if (r >= 0 && (k->header->magic != KNOWN_MAGIC || k->header->version != KNOWN_VERSION ||
-                       k->header->capacity != KNOWN_CAPACITY))
+        if (r >= 0 && !known_header_valid(k->header))
                 r = -EBADMSG;
         if (r < 0)
                 unmap_file(k);
@@ -183,7 +147,7 @@ static int create_new(struct known *k, int dir_fd, const char *name) {
                        0640);
         if (k->fd < 0)
                 return -errno;
-        r = -posix_fallocate(k->fd, 0, (off_t) k->size);
+        r = -posix_fallocate(k->fd, 0, (off_t) KNOWN_SIZE);
         if (r == 0)
                 r = map_file(k);
         if (r >= 0) {
@@ -213,8 +177,7 @@ int known_open(struct known **ret, int dir_fd, const char *name, bool *ret_set_a
 
         if (!k)
                 return -ENOMEM;
-        k->fd = -1;
-        k->size = HEADER_SIZE + KNOWN_CAPACITY * sizeof(struct biography);
+        k->fd = k->reader_fd = -1;
         memset(k->buckets, 0xFF, sizeof(k->buckets));
 
         if (dir_fd < 0) {
@@ -231,6 +194,11 @@ int known_open(struct known **ret, int dir_fd, const char *name, bool *ret_set_a
                 }
                 if (r == -ENOENT)
                         r = create_new(k, dir_fd, name);
+                if (r >= 0) {
+                        k->reader_fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                        if (k->reader_fd < 0)
+                                r = -errno;
+                }
         }
         if (r < 0) {
                 known_close(k);
@@ -241,8 +209,7 @@ int known_open(struct known **ret, int dir_fd, const char *name, bool *ret_set_a
 
                 if (b->checksum == 0)
                         continue;
-                if (b->checksum == checksum_of(b) && memchr(b->program, 0, sizeof(b->program)) &&
-                    memchr(b->container, 0, sizeof(b->container))) {
+                if (biography_whole(b)) {
                         uint64_t last_usec = atomic_load(&b->last_usec);
 
                         k->seen_usec[i] = last_usec ? last_usec : 1;
@@ -259,6 +226,8 @@ struct known *known_close(struct known *k) {
         if (!k)
                 return NULL;
         unmap_file(k);
+        if (k->reader_fd >= 0)
+                close(k->reader_fd);
         free(k);
         return NULL;
 }
@@ -277,6 +246,7 @@ static uint32_t find_room(struct known *k, bool *ret_evicted) {
                 return oldest;
         link_out(k, oldest);
         k->biographies[oldest].checksum = 0;
+        atomic_thread_fence(memory_order_release);
         *ret_evicted = true;
         return oldest;
 }
@@ -294,13 +264,13 @@ uint64_t known_seen(struct known *k, const struct record *r, const struct owner 
         if (i == NONE) {
                 i = find_room(k, &evicted);
                 wanted.first_usec = r->first_seen_usec ? r->first_seen_usec : r->time_usec;
-                wanted.checksum = checksum_of(&wanted);
+                wanted.last_usec = r->time_usec;
                 b = &k->biographies[i];
                 memcpy((uint8_t *) b + sizeof(b->checksum),
                        (const uint8_t *) &wanted + sizeof(wanted.checksum),
                        sizeof(wanted) - sizeof(wanted.checksum));
-                atomic_thread_fence(memory_order_release);
-                b->checksum = wanted.checksum;
+                atomic_store_explicit(&b->checksum, biography_checksum(&wanted),
+                                      memory_order_release);
                 link_in(k, i);
         }
         b = &k->biographies[i];
@@ -311,6 +281,10 @@ uint64_t known_seen(struct known *k, const struct record *r, const struct owner 
         if (ret_evicted)
                 *ret_evicted = evicted;
         return b->first_usec;
+}
+
+int known_reader_fd(const struct known *k) {
+        return k->reader_fd;
 }
 
 int known_sync_fd(const struct known *k) {

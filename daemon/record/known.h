@@ -12,8 +12,6 @@
  */
 struct known;
 
-#define KNOWN_CAPACITY 4096U
-
 /*
  * Opens or makes the file name in dir_fd; one that does not validate is set aside as
  * NAME.damaged (*ret_set_aside), single biographies that are damaged are dropped. dir_fd -1: in
@@ -31,5 +29,7 @@ struct known *known_close(struct known *k);
 uint64_t known_seen(struct known *k, const struct record *r, const struct owner *o, bool opened,
                     bool *ret_evicted);
 
+/* A read-only descriptor of the file for the answerer, -1 if in memory; stays known's. */
+int known_reader_fd(const struct known *k);
 /* The descriptor to fdatasync(), -1 if in memory; stays known's. */
 int known_sync_fd(const struct known *k);

@@ -448,6 +448,7 @@ static int start_answerer(struct recorder *r) {
                 .listen_fd = r->listen_fd,
                 .live_fd = r->files.live_reader_fd,
                 .history_fd = history_reader_fd(r->files.history),
+                .known_fd = known_reader_fd(r->files.known),
                 .restarted = on_answerer_restarted,
                 .userdata = r,
         };

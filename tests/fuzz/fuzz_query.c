@@ -70,7 +70,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
                 REQUIRE(live_take(&live, i % 2 ? LIVE_LISTENERS : LIVE_CONNECTIONS, &slot) == 0);
                 live_write(&live, i % 2 ? LIVE_LISTENERS : LIVE_CONNECTIONS, slot, &r);
         }
-        REQUIRE(store_open(&service.store, live_fd, history_reader_fd(history), "/dev/null",
+        REQUIRE(store_open(&service.store, live_fd, history_reader_fd(history), -1, "/dev/null",
                            &error) == 0);
         live_close(&live);
         history_close(history);

@@ -6,6 +6,7 @@
 #include <json-c/json_tokener.h>
 
 #include "daemon/answer/store.h"
+#include "daemon/record/known.h"
 
 /*
  * A recorder's tables with as much in them as a test wants, and the answerer's view of the same
@@ -20,6 +21,7 @@ struct recording {
         struct live live;
         int live_fd;
         struct history *history;
+        struct known *known;
         uint64_t next_usec;
 };
 
@@ -37,9 +39,11 @@ static inline void recording_make(struct recording *r) {
         assert_int_equal(history_open(&r->history, r->scratch.fd, "history",
                                       ANSWERING_HISTORY_BYTES, &aside),
                          0);
+        assert_int_equal(known_open(&r->known, r->scratch.fd, "known", &aside), 0);
 }
 
 static inline void recording_remove(struct recording *r) {
+        known_close(r->known);
         history_close(r->history);
         live_close(&r->live);
         close(r->live_fd);
@@ -56,7 +60,8 @@ static inline void recording_store(const struct recording *r, struct store *ret)
         fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         assert_int_equal(write(fd, registry, sizeof(registry) - 1), sizeof(registry) - 1);
         close(fd);
-        assert_int_equal(store_open(ret, r->live_fd, history_reader_fd(r->history), path, &error),
+        assert_int_equal(store_open(ret, r->live_fd, history_reader_fd(r->history),
+                                    known_reader_fd(r->known), path, &error),
                          0);
         assert_int_equal(error, 0);
 }

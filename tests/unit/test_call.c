@@ -253,6 +253,104 @@ static void test_port(void **state) {
         json_object_put(reply);
 }
 
+/* The programs of the biographies of a port, in their order, as text. */
+static void assert_known(struct fixture *f, const struct view *view, const char *parameters,
+                         const char *expected) {
+        char call[256], got[256] = "";
+        json_object *reply, *known;
+        size_t used = 0;
+
+        snprintf(call, sizeof(call), "{\"method\":\"io.portwatch.Port\",\"parameters\":%s}",
+                 parameters);
+        reply = ask(f, view, call);
+        known = list_of(reply, "known");
+        for (size_t i = 0; i < json_object_array_length(known); i++)
+                used += (size_t) snprintf(got + used, sizeof(got) - used, "%s%s", i ? " " : "",
+                                          text_at(json_object_array_get_idx(known, i), "program"));
+        assert_string_equal(got, expected);
+        json_object_put(reply);
+}
+
+/* What has ever used a port: the latest first, all of it to those who see all, to others none. */
+static void test_port_known(void **state) {
+        struct fixture *f = *state;
+        struct recording *r = &f->recording;
+        const struct view his = { .uid = 1 };
+        struct record tcp = recording_record(r, RECORD_LISTEN, 80);
+        struct record udp = recording_record(r, RECORD_LISTEN, 80);
+        struct record other = recording_record(r, RECORD_LISTEN, 81);
+        struct owner o = recording_owner(1), o2 = recording_owner(2), o3 = recording_owner(3);
+        json_object *reply, *b;
+
+        assert_known(f, &full, "{\"port\":80}", "");
+        udp.transport = TRANSPORT_UDP;
+        snprintf(o.container, sizeof(o.container), "lxc:a");
+        tcp.time_usec = 5000;
+        known_seen(r->known, &tcp, &o, true, NULL);
+        tcp.time_usec = 9000;
+        known_seen(r->known, &tcp, &o, true, NULL);
+        udp.time_usec = 6000;
+        known_seen(r->known, &udp, &o2, true, NULL);
+        tcp.time_usec = 7000;
+        known_seen(r->known, &tcp, &o3, false, NULL);
+        known_seen(r->known, &other, &o3, true, NULL);
+
+        assert_known(f, &full, "{\"port\":80}", "unit1.service unit3.service unit2.service");
+        assert_known(f, &full, "{\"port\":80,\"transport\":\"tcp\"}",
+                     "unit1.service unit3.service");
+        assert_known(f, &full, "{\"port\":80,\"transport\":\"udp\"}", "unit2.service");
+        assert_known(f, &full, "{\"port\":0}", "");
+        assert_known(f, &his, "{\"port\":80}", "");
+
+        reply = ask(f, &full, "{\"method\":\"io.portwatch.Port\",\"parameters\":{\"port\":80}}");
+        b = json_object_array_get_idx(list_of(reply, "known"), 0);
+        assert_string_equal(json_object_to_json_string_ext(b, JSON_C_TO_STRING_PLAIN),
+                            "{\"transport\":\"tcp\",\"port\":80,\"exposure\":\"loopback\","
+                            "\"program\":\"unit1.service\",\"container\":\"lxc:a\",\"uid\":1,"
+                            "\"first_seen_usec\":5000,\"last_seen_usec\":9000,"
+                            "\"times_opened\":2}");
+        json_object_put(reply);
+
+        /* Nobody known, and no word for it. */
+        known_seen(r->known, &other, NULL, true, NULL);
+        reply = ask(f, &full, "{\"method\":\"io.portwatch.Port\",\"parameters\":{\"port\":81}}");
+        assert_int_equal(json_object_array_length(list_of(reply, "known")), 2);
+        b = json_object_array_get_idx(list_of(reply, "known"), 0);
+        if (at(b, "program"))
+                b = json_object_array_get_idx(list_of(reply, "known"), 1);
+        assert_null(at(b, "program"));
+        assert_null(at(b, "container"));
+        assert_null(at(b, "uid"));
+        json_object_put(reply);
+        other.exposure = EXPOSURE_NONE;
+        known_seen(r->known, &other, NULL, true, NULL);
+        reply = ask(f, &full, "{\"method\":\"io.portwatch.Port\",\"parameters\":{\"port\":81}}");
+        assert_int_equal(json_object_array_length(list_of(reply, "known")), 2);
+        json_object_put(reply);
+}
+
+/* More than an answer holds: those that were seen last. */
+static void test_port_known_by_many(void **state) {
+        struct fixture *f = *state;
+        struct recording *r = &f->recording;
+        struct record record = recording_record(r, RECORD_LISTEN, 80);
+        json_object *reply, *known;
+
+        for (unsigned i = 0; i < 300; i++) {
+                const struct owner o = recording_owner(i);
+
+                record.time_usec = 1000 + i * 7 % 300;
+                known_seen(r->known, &record, &o, true, NULL);
+        }
+        reply = ask(f, &full, "{\"method\":\"io.portwatch.Port\",\"parameters\":{\"port\":80}}");
+        known = list_of(reply, "known");
+        assert_int_equal(json_object_array_length(known), 256);
+        for (unsigned i = 0; i < 256; i++)
+                assert_int_equal(number_at(json_object_array_get_idx(known, i), "last_seen_usec"),
+                                 1299 - i);
+        json_object_put(reply);
+}
+
 /* The seqs of a History, in their order, as text. */
 static void assert_history(struct fixture *f, const char *parameters, const char *expected) {
         char call[512], got[512] = "";
@@ -742,6 +840,8 @@ int main(void) {
                 TEST(test_one_reply),
                 TEST(test_pause),
                 TEST(test_port),
+                TEST(test_port_known),
+                TEST(test_port_known_by_many),
                 TEST(test_history),
                 TEST(test_follow),
                 TEST(test_follow_from),
