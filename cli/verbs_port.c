@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,12 +10,21 @@
 #include "cli/verbs.h"
 #include "cli/when.h"
 
-/* What a port is, and who listens on it. */
+/* What a port is, who listens on it, and who ever did. */
 
 struct port_view {
         struct style style;
         struct buf listeners; /* a line for each */
+        struct buf known;
 };
+
+static const char *exposure_meaning(const struct json_string *exposure) {
+        if (string_is(exposure, "any"))
+                return ", on every address";
+        if (string_is(exposure, "loopback"))
+                return ", for this host alone";
+        return "";
+}
 
 /* "  tcp 0.0.0.0:22, reachable from any address: sshd (pid 812, root, ssh.service) since Nov 23
  * ..." */
@@ -33,7 +43,7 @@ static int take_listener(const struct row *row, void *userdata) {
                 cell_string(b, &v->style, &o->name);
         else
                 buf_text(b, "somebody unknown");
-        if (o->pid != REPLY_NULL || o->uid != REPLY_NULL || o->unit.data) {
+        if (o->pid != REPLY_NULL || o->uid != REPLY_NULL || o->unit.data || s->opener.unit.data) {
                 const char *comma = "";
 
                 buf_text(b, " (");
@@ -50,19 +60,55 @@ static int take_listener(const struct row *row, void *userdata) {
                 if (o->unit.data) {
                         buf_text(b, comma);
                         cell_string(b, &v->style, &o->unit);
+                        comma = ", ";
+                }
+                if (s->opener.unit.data) {
+                        buf_text(b, comma);
+                        buf_text(b, "opened by ");
+                        cell_string(b, &v->style, &s->opener.unit);
                 }
                 buf_char(b, ')');
         }
         buf_text(b, " since ");
         cell_time(b, &v->style, s->opened_usec);
-        if (string_is(&s->exposure, "any"))
-                buf_text(b, ", on every address");
-        else if (string_is(&s->exposure, "loopback"))
-                buf_text(b, ", for this host alone");
+        buf_text(b, exposure_meaning(&s->exposure));
         if (s->expected == TRUTH_FALSE)
                 buf_text(b, ", unexpected");
         buf_char(b, '\n');
-        return b->failed ? -1 : 0;
+        return b->failed ? -ENOMEM : 0;
+}
+
+/* "    tcp, on every address: nginx.service, first seen Nov 20 08:00:12, last seen Nov 23 10:01:00,
+ * opened 3 times" */
+static int take_known(const struct biography *k, void *userdata) {
+        struct port_view *v = userdata;
+        struct buf *b = &v->known;
+
+        buf_text(b, "    ");
+        cell_string(b, &v->style, &k->transport);
+        buf_text(b, exposure_meaning(&k->exposure));
+        buf_text(b, ": ");
+        if (k->program.data)
+                cell_string(b, &v->style, &k->program);
+        else
+                buf_text(b, "somebody unknown");
+        if (k->container.data) {
+                buf_text(b, " in ");
+                cell_string(b, &v->style, &k->container);
+        }
+        if (k->uid != REPLY_NULL) {
+                buf_text(b, " (");
+                cell_user(b, k->uid);
+                buf_char(b, ')');
+        }
+        buf_text(b, ", first seen ");
+        cell_time(b, &v->style, k->first_seen_usec);
+        buf_text(b, ", last seen ");
+        cell_time(b, &v->style, k->last_seen_usec);
+        buf_text(b, ", opened ");
+        buf_number(b, k->times_opened);
+        buf_text(b, k->times_opened == 1 ? " time\n" : " times\n");
+        return b->failed ? -ENOMEM : 0;
 }
 
 static const char *category_meaning(const struct json_string *category) {
@@ -98,6 +144,10 @@ static void print_port(const struct port_view *v, const struct reply_port *port)
                 buf_put(&b, v->listeners.data, v->listeners.size);
         else
                 buf_text(&b, "  nobody listens\n");
+        if (v->known.size > 0) {
+                buf_text(&b, "  Known of it:\n");
+                buf_put(&b, v->known.data, v->known.size);
+        }
         if (meaning) {
                 buf_text(&b, "  ");
                 buf_text(&b, meaning);
@@ -121,7 +171,9 @@ static void print_json(const struct args *args, const struct reply *reply) {
 
 static int show_port(struct client *client, const struct args *args, uint16_t port) {
         struct port_view v = { .style = { .now_usec = when_now(), .ascii = out_ascii() } };
-        struct reply_reader reader = { .shape = REPLY_PORT, .row = take_listener, .userdata = &v };
+        struct reply_reader reader = {
+                .shape = REPLY_PORT, .row = take_listener, .known = take_known, .userdata = &v
+        };
         struct ask ask = { .port = port };
         struct reply reply;
         int status;
@@ -134,6 +186,7 @@ static int show_port(struct client *client, const struct args *args, uint16_t po
                         print_port(&v, &reply.port);
         }
         buf_done(&v.listeners);
+        buf_done(&v.known);
         return status;
 }
 

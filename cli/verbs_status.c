@@ -11,23 +11,31 @@
 
 /* How the record is being made, and what it lacks. */
 
-/* Where something can be dropped: events that the record then lacks, or what a bound keeps out. */
+enum sort {
+        SORT_MISSING, /* from the record */
+        SORT_BOUND,   /* what a bound keeps out */
+        SORT_REPAIR,  /* stands with the audit */
+};
+
+/* What is counted of what went wrong. Another place is a bound. */
 static const struct {
         const char *place;
-        bool missing; /* from the record */
+        enum sort sort;
         const char *meaning;
 } places[] = {
-        { "ring", true, "events the kernel's ring buffer had no room for" },
-        { "netlink", true, "times the netlink buffer overran" },
-        { "tracker", true, "sockets the table of tracked sockets had no room for" },
-        { "owners", true, "sockets recorded without their owner, the table was full" },
-        { "history", false, "records that could not be kept" },
-        { "overwritten", false, "events that have made room for newer ones" },
-        { "known", false, "biographies of listeners that have made room" },
-        { "followers", false, "events that were gone before a slow follower took them" },
-        { "clients_refused", false, "connections of clients beyond the limits" },
-        { "followers_refused", false, "followers beyond the limit" },
-        { "requests_refused", false, "requests that made no sense or were too long" },
+        { "ring", SORT_MISSING, "events the kernel's ring buffer had no room for" },
+        { "netlink", SORT_MISSING, "times the netlink buffer overran" },
+        { "tracker", SORT_MISSING, "sockets the table of tracked sockets had no room for" },
+        { "owners", SORT_MISSING, "sockets recorded without their owner, the table was full" },
+        { "history", SORT_BOUND, "records that could not be kept" },
+        { "overwritten", SORT_BOUND, "events that have made room for newer ones" },
+        { "known", SORT_BOUND, "biographies of listeners that have made room" },
+        { "followers", SORT_BOUND, "events that were gone before a slow follower took them" },
+        { "clients_refused", SORT_BOUND, "connections of clients beyond the limits" },
+        { "followers_refused", SORT_BOUND, "followers beyond the limit" },
+        { "requests_refused", SORT_BOUND, "requests that made no sense or were too long" },
+        { "alerts_held", SORT_BOUND, "alerts not told: the same again, or too many at once" },
+        { "repairs", SORT_REPAIR, "" },
 };
 
 static void put_label(struct buf *b, const char *label) {
@@ -82,18 +90,18 @@ static void put_state(struct buf *b, const struct style *style, const struct rep
 
 /* A line for each place of one sort where anything was dropped; behind label. */
 static void put_places(struct buf *b, const struct style *style, const struct reply_status *s,
-                       bool missing, const char *label) {
+                       enum sort sort, const char *label) {
         for (size_t i = 0; i < s->n_losses; i++) {
                 const struct reply_loss *loss = &s->losses[i];
                 const char *meaning = NULL;
-                bool of_sort = !missing;
+                enum sort is = SORT_BOUND;
 
                 for (size_t k = 0; k < sizeof(places) / sizeof(places[0]); k++)
                         if (string_is(&loss->where, places[k].place)) {
-                                of_sort = places[k].missing == missing;
+                                is = places[k].sort;
                                 meaning = places[k].meaning;
                         }
-                if (loss->count <= 0 || !of_sort)
+                if (loss->count <= 0 || is != sort)
                         continue;
                 put_label(b, label);
                 label = "";
@@ -111,8 +119,8 @@ static void put_losses(struct buf *b, const struct style *style, const struct re
         put_label(b, "Lost");
         buf_number(b, s->lost);
         buf_text(b, s->lost == 1 ? " event\n" : " events\n");
-        put_places(b, style, s, true, "");
-        put_places(b, style, s, false, "Bounds");
+        put_places(b, style, s, SORT_MISSING, "");
+        put_places(b, style, s, SORT_BOUND, "Bounds");
 }
 
 static void put_record(struct buf *b, const struct style *style, const struct reply_status *s) {
@@ -125,6 +133,48 @@ static void put_record(struct buf *b, const struct style *style, const struct re
                 buf_text(b, "empty");
         buf_text(b, "; room for ");
         cell_size(b, s->capacity_bytes);
+        buf_char(b, '\n');
+}
+
+static void put_rules(struct buf *b, const struct style *style, const struct reply_status *s) {
+        put_label(b, "Rules");
+        if (s->rules != REPLY_NULL) {
+                buf_number(b, s->rules);
+                buf_text(b, " in force since ");
+                put_since(b, style, s->rules_usec);
+        } else
+                buf_text(b, "none: nothing is judged");
+        buf_char(b, '\n');
+        if (s->rules_error.data && s->rules_error.size > 0) {
+                put_label(b, "");
+                buf_text(b, out_colour() ? "\x1b[31m" : "");
+                buf_text(b, "newer ones were not taken: ");
+                cell_string(b, style, &s->rules_error);
+                buf_text(b, out_colour() ? "\x1b[0m\n" : "\n");
+        }
+        if (s->learning_until_usec == REPLY_NULL ||
+            s->learning_until_usec <= (int64_t) style->now_usec)
+                return;
+        put_label(b, "Learning");
+        buf_text(b, "what is new until ");
+        when_show_full(b, s->learning_until_usec, ' ');
+        buf_text(b, "; ");
+        when_show_span(b, (uint64_t) s->learning_until_usec - style->now_usec, false);
+        buf_text(b, " more\n");
+}
+
+/* When the table of open sockets was last compared with the kernel's. */
+static void put_audit(struct buf *b, const struct style *style, const struct reply_status *s) {
+        if (s->audited_usec == REPLY_NULL)
+                return;
+        put_label(b, "Audited");
+        put_since(b, style, s->audited_usec);
+        for (size_t i = 0; i < s->n_losses; i++)
+                if (string_is(&s->losses[i].where, "repairs")) {
+                        buf_text(b, "; ");
+                        buf_number(b, s->losses[i].count);
+                        buf_text(b, s->losses[i].count == 1 ? " repair" : " repairs");
+                }
         buf_char(b, '\n');
 }
 
@@ -153,6 +203,7 @@ static void put_status(struct buf *b, const struct style *style, const struct re
                 buf_text(b, out_colour() ? "\x1b[0m" : "");
         }
         buf_char(b, '\n');
+        put_rules(b, style, s);
         put_label(b, "Connections");
         buf_number(b, s->connections);
         buf_char(b, '\n');
@@ -161,6 +212,7 @@ static void put_status(struct buf *b, const struct style *style, const struct re
         buf_text(b, " since it started\n");
         put_losses(b, style, s);
         put_record(b, style, s);
+        put_audit(b, style, s);
         if (s->clients != REPLY_NULL) {
                 put_label(b, "Clients");
                 buf_number(b, s->clients);
@@ -169,6 +221,11 @@ static void put_status(struct buf *b, const struct style *style, const struct re
                         buf_number(b, s->followers);
                         buf_text(b, " following");
                 }
+                buf_char(b, '\n');
+        }
+        if (s->pid != REPLY_NULL) {
+                put_label(b, "Process");
+                buf_number(b, s->pid);
                 buf_char(b, '\n');
         }
 }
