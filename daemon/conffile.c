@@ -60,7 +60,8 @@ static int list_add(struct conffile_list *list, const char *dir, const char *nam
         return 0;
 }
 
-static int list_add_dir(struct conffile_list *list, const char *dir, char **ret_error) {
+static int list_add_dir(struct conffile_list *list, const char *dir, const char *suffix,
+                        char **ret_error) {
         DIR *d = opendir(dir);
         int r = 0;
 
@@ -68,9 +69,9 @@ static int list_add_dir(struct conffile_list *list, const char *dir, char **ret_
                 return errno == ENOENT ? 0
                                        : fail(ret_error, -errno, "%s: %s", dir, strerror(errno));
         for (struct dirent *e; r == 0 && (e = readdir(d));) {
-                size_t n = strlen(e->d_name);
+                size_t n = strlen(e->d_name), end = strlen(suffix);
 
-                if (e->d_name[0] != '.' && n > 5 && strcmp(e->d_name + n - 5, ".conf") == 0)
+                if (e->d_name[0] != '.' && n > end && strcmp(e->d_name + n - end, suffix) == 0)
                         r = list_add(list, dir, e->d_name, ret_error);
         }
         closedir(d);
@@ -115,7 +116,7 @@ int conffile_find(struct conffile_list *ret, const char *const *dirs, const char
                 if (r < 0)
                         break;
                 strcat(path, ".d");
-                r = list_add_dir(&drop_ins, path, ret_error);
+                r = list_add_dir(&drop_ins, path, ".conf", ret_error);
         }
         qsort(drop_ins.paths, drop_ins.n_paths, sizeof(char *), compare_base_names);
         for (size_t i = 0; i < drop_ins.n_paths && r == 0; i++) {
@@ -137,22 +138,47 @@ int conffile_find(struct conffile_list *ret, const char *const *dirs, const char
         return 0;
 }
 
-/* Reads what fd has into text, at most CONFFILE_SIZE_MAX + 1 bytes; how many, or negative errno. */
-static ssize_t read_all(int fd, char *text) {
+int conffile_find_all(struct conffile_list *ret, const char *const *dirs, const char *folder,
+                      const char *suffix, char **ret_error) {
+        struct conffile_list list = { .n_paths = 0 };
+        int r = 0;
+
+        for (size_t i = 0; dirs[i] && r == 0; i++) {
+                char path[4096];
+                int n = snprintf(path, sizeof(path), "%s/%s", dirs[i], folder);
+
+                if (n < 0 || (size_t) n >= sizeof(path))
+                        r = fail(ret_error, -ENAMETOOLONG, "%s: %s", dirs[i],
+                                 strerror(ENAMETOOLONG));
+                else
+                        r = list_add_dir(&list, path, suffix, ret_error);
+        }
+        if (r < 0) {
+                conffile_list_done(&list);
+                return r;
+        }
+        list_drop_masked(&list);
+        qsort(list.paths, list.n_paths, sizeof(char *), compare_base_names);
+        *ret = list;
+        return 0;
+}
+
+/* Reads what fd has into text, at most max_size + 1 bytes; how many, or negative errno. */
+static ssize_t read_all(int fd, char *text, size_t max_size) {
         size_t size = 0;
         ssize_t n;
 
         do {
-                n = read(fd, text + size, CONFFILE_SIZE_MAX + 1 - size);
+                n = read(fd, text + size, max_size + 1 - size);
                 if (n < 0)
                         return -errno;
                 size += (size_t) n;
-        } while (n > 0 && size <= CONFFILE_SIZE_MAX);
+        } while (n > 0 && size <= max_size);
         return (ssize_t) size;
 }
 
-/* Reads a regular file of a bounded size, NUL-terminated; the caller frees *ret. */
-static int read_bounded(char **ret, size_t *ret_size, const char *path, char **ret_error) {
+int conffile_read(char **ret, size_t *ret_size, const char *path, size_t max_size,
+                  char **ret_error) {
         struct stat st;
         char *text;
         ssize_t n;
@@ -166,18 +192,18 @@ static int read_bounded(char **ret, size_t *ret_size, const char *path, char **r
                 close(fd);
                 return fail(ret_error, -EINVAL, "%s: expected a regular file", path);
         }
-        text = malloc(CONFFILE_SIZE_MAX + 2);
+        text = malloc(max_size + 2);
         if (!text) {
                 close(fd);
                 return fail(ret_error, -ENOMEM, "%s: %s", path, strerror(ENOMEM));
         }
-        n = read_all(fd, text);
+        n = read_all(fd, text, max_size);
         close(fd);
-        if (n < 0 || n > (ssize_t) CONFFILE_SIZE_MAX) {
+        if (n < 0 || n > (ssize_t) max_size) {
                 free(text);
                 return n < 0 ? fail(ret_error, (int) n, "%s: %s", path, strerror((int) -n))
-                             : fail(ret_error, -EINVAL, "%s: expected at most %u bytes", path,
-                                    CONFFILE_SIZE_MAX);
+                             : fail(ret_error, -EINVAL, "%s: expected at most %zu bytes", path,
+                                    max_size);
         }
         text[n] = '\0';
         *ret = text;
@@ -282,7 +308,7 @@ int conffile_scan(struct conffile_keys *ret, const char *path, conffile_known_fn
         int r;
 
         ret->n_keys = 0;
-        r = read_bounded(&text, &size, path, ret_error);
+        r = conffile_read(&text, &size, path, CONFFILE_SIZE_MAX, ret_error);
         if (r < 0)
                 return r;
         for (char *line = text, *end; r == 0 && line < text + size; line = end + 1) {

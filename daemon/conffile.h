@@ -28,6 +28,20 @@ int conffile_find(struct conffile_list *ret, const char *const *dirs, const char
                   char **ret_error);
 void conffile_list_done(struct conffile_list *list);
 
+/*
+ * The same for a folder of files that stand by themselves: those in folder (in each of dirs) whose
+ * names end with suffix, sorted by name.
+ */
+int conffile_find_all(struct conffile_list *ret, const char *const *dirs, const char *folder,
+                      const char *suffix, char **ret_error);
+
+/*
+ * Reads a regular file of at most max_size bytes. The caller frees *ret, which ends with a NUL that
+ * *ret_size does not count. 0 or negative errno with "path: why" in *ret_error, allocated.
+ */
+int conffile_read(char **ret, size_t *ret_size, const char *path, size_t max_size,
+                  char **ret_error);
+
 /* One "key = value" of a file; positions count from 1, columns in bytes. */
 struct conffile_key {
         char section[32];

@@ -27,6 +27,7 @@ enum type {
         TYPE_POWER_SIZE, /* bytes, a power of two */
         TYPE_TIME,       /* microseconds */
         TYPE_NAME,       /* of a user or group */
+        TYPE_UNIT,       /* a template unit whose name begins with portwatch-, or nothing */
 };
 
 static const char *const source_words[] = { "auto", "ebpf", "netlink", NULL };
@@ -69,6 +70,12 @@ static const struct option {
           "Source=netlink: events that wait to be read, for each network namespace." },
         { "Recorder", "PollIntervalSec", TYPE_TIME, FIELD(poll_interval_usec), 10 * MSEC, MINUTE,
           "500ms", NULL, "Source=netlink: how often new sockets are looked for." },
+        { "Policy", "Learn", TYPE_TIME, FIELD(learn_usec), 0, 366 * 24 * HOUR, "0", NULL,
+          "For so long after the first start new listeners are taken for expected." },
+        { "Policy", "TrustSocketUnits", TYPE_CHOICE, FIELD(trust_socket_units), 0, 0, "no",
+          boolean_words, "Take listeners that systemd opens for socket units for expected." },
+        { "Policy", "OnUnexpected", TYPE_UNIT, FIELD(on_unexpected), 0, 0, "", NULL,
+          "What to start for an unexpected listener, with the listener as its instance." },
         { "Answerer", "User", TYPE_NAME, FIELD(user), 0, 0, "portwatch-answer", NULL,
           "Who the process that answers queries runs as." },
         { "Answerer", "Group", TYPE_NAME, FIELD(group), 0, 0, "portwatch", NULL,
@@ -94,8 +101,8 @@ static const struct suffix size_suffixes[] = {
 
 /* A time without a unit is in seconds, as the keys' names say. */
 static const struct suffix time_suffixes[] = {
-        { "us", 1 },   { "ms", MSEC }, { "s", SEC }, { "min", MINUTE },
-        { "h", HOUR }, { "", SEC },    { NULL, 0 },
+        { "us", 1 },   { "ms", MSEC },     { "s", SEC }, { "min", MINUTE },
+        { "h", HOUR }, { "d", 24 * HOUR }, { "", SEC },  { NULL, 0 },
 };
 
 static const struct suffix count_suffixes[] = { { "", 1 }, { NULL, 0 } };
@@ -155,14 +162,31 @@ static bool name_valid(const char *s) {
         return n > 0 && n < CONFIG_NAME_SIZE && strspn(s, first) > 0 && strspn(s, others) == n;
 }
 
+/*
+ * Empty, or a template (systemd.unit(5)). Only names of a fixed beginning: who may start units is
+ * ruled by name (polkit(8)), and the recorder is to start those alone.
+ */
+static bool unit_valid(const char *s) {
+        static const char beginning[] = "portwatch-", end[] = "@.service";
+        static const char others[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\";
+        size_t n = strlen(s), name = n - (sizeof(end) - 1);
+
+        if (n == 0)
+                return true;
+        return n < CONFIG_UNIT_SIZE && n >= sizeof(beginning) - 1 + sizeof(end) &&
+               strncmp(s, beginning, sizeof(beginning) - 1) == 0 && strcmp(s + name, end) == 0 &&
+               strspn(s, others) == name;
+}
+
 /* Sets what o stands for. Returns 0, -EINVAL or -ERANGE. */
 static int option_set(const struct option *o, struct config *config, const char *value) {
         void *field = (char *) config + o->offset;
         uint64_t n = 0;
         int r;
 
-        if (o->type == TYPE_NAME) {
-                if (!name_valid(value))
+        if (o->type == TYPE_NAME || o->type == TYPE_UNIT) {
+                if (!(o->type == TYPE_NAME ? name_valid(value) : unit_valid(value)))
                         return -EINVAL;
                 strcpy(field, value);
                 return 0;
@@ -197,7 +221,7 @@ static void option_describe(const struct option *o, char *ret, size_t size) {
                 [TYPE_COUNT] = "a number",
                 [TYPE_SIZE] = "a size in bytes, or with K, M or G,",
                 [TYPE_POWER_SIZE] = "a power of two in bytes, or with K, M or G,",
-                [TYPE_TIME] = "a time in seconds, or with us, ms, s, min or h,",
+                [TYPE_TIME] = "a time in seconds, or with us, ms, s, min, h or d,",
         };
         char min[32], max[32];
         size_t used = 0;
@@ -205,6 +229,8 @@ static void option_describe(const struct option *o, char *ret, size_t size) {
         if (o->type == TYPE_NAME) {
                 snprintf(ret, size, "the name of a user or group of at most %d characters",
                          CONFIG_NAME_SIZE - 1);
+        } else if (o->type == TYPE_UNIT) {
+                snprintf(ret, size, "nothing, or a name as portwatch-NAME@.service");
         } else if (o->type == TYPE_CHOICE) {
                 for (size_t i = 0; o->words[i] && used < size; i++)
                         used += (size_t) snprintf(ret + used, size - used, "%s%s",
@@ -320,10 +346,15 @@ void config_defaults(struct config *ret) {
                 (void) option_set(&options[i], ret, options[i].initial);
 }
 
+const char *const *config_dirs(void) {
+        static const char *const installed[] = { SYSCONFDIR "/portwatch", RUNSTATEDIR "/portwatch",
+                                                 VENDORCONFDIR, NULL };
+
+        return installed;
+}
+
 int config_load(struct config *ret, const char *dir, char **ret_error) {
         const char *const given[] = { dir, NULL };
-        const char *const installed[] = { SYSCONFDIR "/portwatch", RUNSTATEDIR "/portwatch",
-                                          VENDORCONFDIR, NULL };
         struct conffile_list files;
         struct config config;
         struct stat st;
@@ -338,7 +369,7 @@ int config_load(struct config *ret, const char *dir, char **ret_error) {
                         return r;
                 }
         }
-        r = conffile_find(&files, dir ? given : installed, "portwatch.conf", ret_error);
+        r = conffile_find(&files, dir ? given : config_dirs(), "portwatch.conf", ret_error);
         if (r < 0)
                 return r;
         config_defaults(&config);

@@ -21,6 +21,8 @@ enum config_storage {
 
 #define CONFIG_NAME_SIZE 32 /* of a user's or group's name with its NUL, as useradd has it */
 
+#define CONFIG_UNIT_SIZE 64 /* of a unit's name with its NUL */
+
 /* Numbers are uint64_t throughout, so that one table of offsets sets them all. */
 struct config {
         /* [Recorder] */
@@ -35,6 +37,10 @@ struct config {
         uint64_t receive_buffer_bytes; /* fits into an int twice, as SO_RCVBUFFORCE needs it */
         uint64_t udp_peers;            /* 0 or 1 */
         uint64_t poll_interval_usec;
+        /* [Policy] */
+        uint64_t learn_usec;         /* how long from the first start on listeners are learnt */
+        uint64_t trust_socket_units; /* 0 or 1 */
+        char on_unexpected[CONFIG_UNIT_SIZE]; /* a template unit, or empty */
         /* [Answerer] */
         char user[CONFIG_NAME_SIZE];
         char group[CONFIG_NAME_SIZE];
@@ -59,6 +65,12 @@ void config_defaults(struct config *ret);
  * memory for it.
  */
 int config_load(struct config *ret, const char *dir, char **ret_error);
+
+/*
+ * The folders that the installed configuration is read from, the most important one first, for
+ * whatever else lies beside portwatch.conf; NULL-terminated.
+ */
+const char *const *config_dirs(void);
 
 /* The number of a word as Source= takes it, -EINVAL for another; for the command line. */
 int config_source_parse(const char *word);

@@ -179,10 +179,16 @@ static bool counts(const struct record *r) {
         return r->kind != RECORD_NONE && !(r->flags & RECORD_PENDING);
 }
 
+static bool is_unexpected(enum live_extent extent, const struct record *r) {
+        return extent == LIVE_LISTENERS && counts(r) && r->flags & RECORD_JUDGED &&
+               !(r->flags & RECORD_EXPECTED);
+}
+
 void live_write(struct live *l, enum live_extent extent, uint32_t slot, const struct record *r) {
         struct record *s = &l->slots[extent][slot];
         _Atomic uint64_t *version = (_Atomic uint64_t *) &s->seq;
         int delta = (int) counts(r) - (int) counts(s);
+        int unexpected = (int) is_unexpected(extent, r) - (int) is_unexpected(extent, s);
         uint64_t next = write_begin(version);
 
         memcpy((uint8_t *) s + sizeof(s->seq), (const uint8_t *) r + sizeof(r->seq),
@@ -190,6 +196,8 @@ void live_write(struct live *l, enum live_extent extent, uint32_t slot, const st
         write_end(version, next);
         if (delta != 0)
                 live_add(&l->header->count[extent], (uint64_t) (int64_t) delta);
+        if (unexpected != 0)
+                live_add(&l->header->unexpected, (uint64_t) (int64_t) unexpected);
 }
 
 void live_write_owner(struct live *l, uint32_t slot, const struct owner *o) {
@@ -231,6 +239,8 @@ void live_release(struct live *l, enum live_extent extent, uint32_t slot) {
 
                 if (counts(s))
                         live_add(&l->header->count[extent], -1ULL);
+                if (is_unexpected(extent, s))
+                        live_add(&l->header->unexpected, -1ULL);
                 s->kind = RECORD_NONE;
                 write_end(version, next);
         }

@@ -6,9 +6,9 @@
 
 /*
  * The live table: what is open now. One mapped file, written by the recorder alone. Four extents
- * (listeners, connections, owners, rules) at fixed places in a sparse file; each is allocated in chunks as
- * it grows and never shrinks, so that a reader cannot run into a hole. Each slot carries a version
- * that is odd while the slot is being written; readers copy and check.
+ * (listeners, connections, owners, rules) at fixed places in a sparse file; each is allocated in
+ * chunks as it grows and never shrinks, so that a reader cannot run into a hole. Each slot carries
+ * a version that is odd while the slot is being written; readers copy and check.
  */
 
 enum live_extent {
@@ -93,10 +93,10 @@ struct live_header {
         _Atomic uint64_t rules;               /* in force; 0: none, nothing is judged */
         _Atomic uint64_t rules_usec;          /* when they were read; 0: never */
         _Atomic uint64_t learning_until_usec; /* 0: nothing is learnt */
-        _Atomic uint32_t state;    /* enum live_state */
-        _Atomic uint32_t source;   /* enum live_source */
-        _Atomic uint32_t netns;    /* of the recorder: the host's */
-        _Atomic uint32_t pid;      /* of the recorder; 0 after a clean stop */
+        _Atomic uint32_t state;               /* enum live_state */
+        _Atomic uint32_t source;              /* enum live_source */
+        _Atomic uint32_t netns;               /* of the recorder: the host's */
+        _Atomic uint32_t pid;                 /* of the recorder; 0 after a clean stop */
         char source_detail[512];   /* what the source cannot see, for people; written before RUNNING
                                     */
         char degraded_reason[256]; /* empty: none */

@@ -136,8 +136,8 @@ static void judge_end(const struct tcp_info *info, const struct inet_diag_msg *m
 }
 
 /*
- * Whose SYN it was that opened the connection. bytes_acked counts this side's SYN, if it was the one
- * to connect, but not a SYN-ACK; and its FIN (tcp_snd_una_update(), net/ipv4/tcp_input.c).
+ * Whose SYN it was that opened the connection. bytes_acked counts this side's SYN, if it was the
+ * one to connect, but not a SYN-ACK; and its FIN (tcp_snd_una_update(), net/ipv4/tcp_input.c).
  */
 static enum event_opener judge_opener(const struct tcp_info *info, const struct inet_diag_msg *m,
                                       const struct event *e) {

@@ -15,10 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alerts.h"
 #include "answerer.h"
 #include "daemon/log.h"
 #include "daemon/messages.h"
 #include "lib/ports.h"
+#include "judge.h"
 #include "netns.h"
 #include "notify.h"
 #include "owner.h"
@@ -32,10 +34,16 @@
 #define SOCKET_NAME        "portwatch.sock"
 #define SELFTEST_USEC      3000000U
 #define SELFTEST_TURN_USEC 20000U
-#define AUDIT_USEC         30000000U
-#define STATUS_USEC        1000000U /* STATUS= follows a change within this time */
-#define PORT_LOOKUP_USEC   1000000U
-#define PORT_LOOKUP_SHARE  50U /* of the time, at most: anybody can ask for one */
+/*
+ * To be sure, the table of open sockets is compared with the kernel's: when it has been quiet for a
+ * moment, and now and then while it is not; at most one part in so many of the time.
+ */
+#define AUDIT_QUIET_USEC  2000000U
+#define AUDIT_BUSY_USEC   30000000U
+#define AUDIT_SHARE       100U
+#define STATUS_USEC       1000000U /* STATUS= follows a change within this time */
+#define PORT_LOOKUP_USEC  1000000U
+#define PORT_LOOKUP_SHARE 50U /* of the time, at most: anybody can ask for one */
 /* sched(7): its weight is 45 times that of an ordinary process. */
 #define PRIORITY      (-17)
 #define ARGUMENT_SIZE 512
@@ -48,6 +56,9 @@ struct recorder {
         struct files files;
         struct owners *owners;
         struct tracker *tracker;
+        struct judge *judge;
+        struct alerts *alerts;
+        char learned[4096]; /* path of the file of learnt rules */
         const struct source_ops *ops;
         struct source *source;
         struct answerer *answerer;
@@ -58,7 +69,8 @@ struct recorder {
         sd_event_source *audit_timer;
         bool sync_armed;
         bool status_armed;
-        bool audit_armed;
+        uint64_t audit_latest_usec; /* CLOCK_MONOTONIC; 0: nothing has happened since the last */
+        uint64_t next_audit_usec;
         bool offset_fresh;
         uint64_t appended; /* records since the last batch was told */
         uint64_t next_lookup_usec;
@@ -85,6 +97,13 @@ static void degrade(struct recorder *r, const char *reason) {
 
 /* ---- What the tracker asks for ---- */
 
+static void on_refused(struct recorder *r, const struct record *record) {
+        struct rule_rate rate = judge_refused_rate(r->judge);
+
+        if (rate.attempts > 0)
+                alerts_refused(r->alerts, record, &rate);
+}
+
 static uint64_t append(const struct record *record, uint32_t owner, void *userdata) {
         struct recorder *r = userdata;
         const struct owner *who = NULL;
@@ -94,7 +113,10 @@ static uint64_t append(const struct record *record, uint32_t owner, void *userda
                 return 0;
         if (owner != OWNER_NONE)
                 who = owners_get(r->owners, owner, &key);
-        seq = history_append(r->files.history, record, who, key, NULL, &overwritten);
+        if (record->kind == RECORD_REFUSE)
+                on_refused(r, record);
+        seq = history_append(r->files.history, record, who, key, judge_rule(r->judge, record->rule),
+                             &overwritten);
         live_count(&r->files.live, LIVE_RECORDS, 1);
         if (overwritten > 0)
                 live_count(&r->files.live, LIVE_OVERWRITTEN, overwritten);
@@ -120,14 +142,40 @@ static void owner_unref(uint32_t owner, void *userdata) {
         owners_unref(r->owners, owner);
 }
 
+static bool is_selftest(const struct recorder *r, const struct record *record) {
+        return r->selftest.port != 0 && record->netns == r->selftest.netns &&
+               record->local_port == r->selftest.port;
+}
+
+static bool is_unexpected(const struct record *record) {
+        return record->flags & RECORD_JUDGED && !(record->flags & RECORD_EXPECTED);
+}
+
+/* A verdict is told when it changes: a listener is judged again whenever more is known of it. */
+static void judge(struct recorder *r, struct record *record, const struct owner *who) {
+        bool was = is_unexpected(record), is;
+        const struct owner *holder = NULL;
+        uint64_t key;
+
+        if (record->holder != OWNER_NONE)
+                holder = owners_get(r->owners, record->holder, &key);
+        judge_listener(r->judge, record, who, holder, now_ns(CLOCK_REALTIME) / 1000);
+        is = is_unexpected(record);
+        if (is && !was)
+                alerts_raise(r->alerts, record, who);
+        else if (is)
+                alerts_refine(r->alerts, record, who);
+        else if (was)
+                alerts_forget(r->alerts, record);
+}
+
 static void on_listener(struct record *record, uint32_t owner, void *userdata) {
         struct recorder *r = userdata;
         const struct owner *who = NULL;
         bool evicted = false, opened;
         uint64_t key;
 
-        if (r->selftest.port != 0 && record->local_port == r->selftest.port &&
-            record->netns == r->selftest.netns)
+        if (is_selftest(r, record))
                 return;
         if (owner != OWNER_NONE)
                 who = owners_get(r->owners, owner, &key);
@@ -135,6 +183,22 @@ static void on_listener(struct record *record, uint32_t owner, void *userdata) {
         record->first_seen_usec = known_seen(r->files.known, record, who, opened, &evicted);
         if (evicted)
                 live_count(&r->files.live, LIVE_KNOWN_EVICTED, 1);
+        if (record->kind == RECORD_LISTEN)
+                judge(r, record, who);
+        else if (is_unexpected(record))
+                alerts_gone(r->alerts, record, who);
+}
+
+static void on_inbound(struct record *record, uint32_t owner, void *userdata) {
+        struct recorder *r = userdata;
+        const struct owner *who = NULL;
+        uint64_t key;
+
+        if (owner != OWNER_NONE)
+                who = owners_get(r->owners, owner, &key);
+        judge_connection(r->judge, record, who);
+        if (is_unexpected(record))
+                alerts_peer(r->alerts, record, who);
 }
 
 static const struct tracker_ops tracker_ops = {
@@ -143,6 +207,7 @@ static const struct tracker_ops tracker_ops = {
         .owner_ref = owner_ref,
         .owner_unref = owner_unref,
         .listener = on_listener,
+        .inbound = on_inbound,
 };
 
 /* ---- What the source tells ---- */
@@ -187,9 +252,22 @@ static void arm(sd_event_source *timer, bool *armed, uint64_t usec) {
         *armed = true;
 }
 
+static void arm_audit(struct recorder *r, uint64_t now) {
+        uint64_t due = now + AUDIT_QUIET_USEC;
+
+        if (r->audit_latest_usec == 0)
+                r->audit_latest_usec = now + AUDIT_BUSY_USEC;
+        if (due > r->audit_latest_usec)
+                due = r->audit_latest_usec;
+        if (due < r->next_audit_usec)
+                due = r->next_audit_usec;
+        sd_event_source_set_time(r->audit_timer, due);
+        sd_event_source_set_enabled(r->audit_timer, SD_EVENT_ONESHOT);
+}
+
 static void on_batch_done(void *userdata) {
         struct recorder *r = userdata;
-        uint64_t now;
+        uint64_t now = now_ns(CLOCK_MONOTONIC) / 1000;
         uint32_t netns;
 
         r->offset_fresh = false;
@@ -202,9 +280,8 @@ static void on_batch_done(void *userdata) {
                 if (r->status_timer)
                         arm(r->status_timer, &r->status_armed, STATUS_USEC);
                 if (r->audit_timer)
-                        arm(r->audit_timer, &r->audit_armed, AUDIT_USEC);
+                        arm_audit(r, now);
         }
-        now = now_ns(CLOCK_MONOTONIC) / 1000;
         if (r->source && now >= r->next_lookup_usec &&
             tracker_wants_listeners(r->tracker, &netns) > 0) {
                 uint64_t took;
@@ -490,16 +567,22 @@ static void tell_status(const struct recorder *r) {
 }
 
 /*
- * A look at what is really open, a while after something was recorded: whatever a source may have
- * missed unawares is put right then, and is counted as repaired.
+ * A look at what is really open: whatever a source may have missed unawares is put right then, and
+ * is counted as repaired.
  */
 static int on_audit_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         struct recorder *r = userdata;
+        uint64_t begin, now;
 
         (void) es;
         (void) usec;
-        r->audit_armed = false;
+        r->audit_latest_usec = 0;
+        begin = now_ns(CLOCK_MONOTONIC) / 1000;
         r->ops->resync(r->source);
+        now = now_ns(CLOCK_MONOTONIC) / 1000;
+        r->next_audit_usec = now + (now - begin) * AUDIT_SHARE;
+        live_count(&r->files.live, LIVE_AUDITS, 1);
+        atomic_store(&r->files.live.header->audited_usec, now_ns(CLOCK_REALTIME) / 1000);
         return 0;
 }
 
@@ -513,11 +596,39 @@ static int on_status_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* Has everything that listens judged by the rules as they are now. */
+static void reload_rules(struct recorder *r) {
+        char *error = NULL, field[400];
+        int k;
+
+        k = judge_reload(r->judge, now_ns(CLOCK_REALTIME) / 1000, &error);
+        if (k < 0) {
+                const char *why = error ? error : strerror(-k);
+
+                snprintf(field, sizeof(field), "ERROR=%s", why);
+                log_event(LOG_ERR, MESSAGE_RULES_REFUSED, why, field, NULL);
+                log_error("The rules stay as they were.");
+        }
+        free(error);
+        tracker_judge_again(r->tracker);
+}
+
+/* A new configuration: the answerer is started again only if it is about the answerer. */
+static int take_config(struct recorder *r, const struct config *fresh) {
+        char before[6][ARGUMENT_SIZE], after[6][ARGUMENT_SIZE];
+        const char *argv[ANSWERER_ARGS_MAX];
+
+        memset(before, 0, sizeof(before));
+        memset(after, 0, sizeof(after));
+        answerer_arguments(r, before, argv);
+        *r->config = *fresh;
+        answerer_arguments(r, after, argv);
+        return memcmp(before, after, sizeof(before)) != 0 ? answerer_restart(r->answerer, argv) : 0;
+}
+
 static int on_reload(sd_event_source *es, const struct signalfd_siginfo *si, void *userdata) {
         struct recorder *r = userdata;
-        const char *argv[ANSWERER_ARGS_MAX];
         struct config fresh;
-        char texts[6][ARGUMENT_SIZE];
         char *error = NULL;
         int k;
 
@@ -531,14 +642,13 @@ static int on_reload(sd_event_source *es, const struct signalfd_siginfo *si, voi
                 log_error("The configuration stays as it was.");
                 free(error);
         } else {
-                *r->config = fresh;
-                answerer_arguments(r, texts, argv);
-                k = answerer_restart(r->answerer, argv);
+                k = take_config(r, &fresh);
                 if (k < 0)
                         on_broken(k, r);
                 log_notice("The configuration was read again. Sizes and the source change at the "
                            "next start.");
         }
+        reload_rules(r);
         (void) sd_notify(0, "READY=1");
         tell_status(r);
         return 0;
@@ -631,6 +741,16 @@ static int make_tracker(struct recorder *r) {
         return k < 0 ? k : tracker_new(&r->tracker, &config);
 }
 
+static int make_judge(struct recorder *r) {
+        int k;
+
+        if ((size_t) snprintf(r->learned, sizeof(r->learned), "%s/learned.rules",
+                              r->options->state) >= sizeof(r->learned))
+                return -ENAMETOOLONG;
+        k = judge_new(&r->judge, r->config, &r->files.live, r->options->config_dir, r->learned);
+        return k < 0 ? k : alerts_new(&r->alerts, r->event, r->config, &r->files.live);
+}
+
 static int start(struct recorder *r) {
         struct live_header *h;
         int fds[2], k;
@@ -655,6 +775,8 @@ static int start(struct recorder *r) {
         k = sync_new(&r->sync, fds, 2);
         if (k >= 0)
                 k = make_tracker(r);
+        if (k >= 0)
+                k = make_judge(r);
         if (k < 0)
                 return k;
         k = open_socket(r);
@@ -665,6 +787,7 @@ static int start(struct recorder *r) {
         }
         mark_start(r);
         restore(r);
+        reload_rules(r);
         k = choose_source(r);
         if (k < 0)
                 return k;
@@ -690,6 +813,8 @@ static void stop(struct recorder *r, bool started) {
         }
         tracker_free(r->tracker);
         owners_free(r->owners);
+        alerts_free(r->alerts);
+        judge_free(r->judge);
         sync_free(r->sync);
         if (r->own_socket) {
                 char path[sizeof(((struct sockaddr_un *) 0)->sun_path)];

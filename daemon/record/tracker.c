@@ -99,6 +99,7 @@ static void entry_drop(struct tracker *t, const struct entry *e, uint32_t owner)
         if (e->extent == LIVE_LISTENERS)
                 listeners_remove(&t->listeners, t->live, e->slot);
         index_remove(&t->index, e->record->cookie);
+        owner_unref(t, e->record->holder);
         live_release(t->live, e->extent, e->slot);
         owner_unref(t, owner);
 }
@@ -176,9 +177,51 @@ static void take_owner(struct tracker *t, struct record *r, const struct event *
         r->attribution = (uint8_t) attribution;
 }
 
+/*
+ * Was the listener opened for somebody else? systemd does that for the services of its socket units
+ * (systemd.socket(5)), in the control group of the socket unit.
+ */
+static bool opened_for_others(const struct tracker *t, uint32_t owner) {
+        static const char suffix[] = ".socket";
+        const struct owner *o;
+        size_t n;
+
+        if (owner == OWNER_NONE)
+                return false;
+        o = &t->live->owners[owner].owner;
+        n = strnlen(o->unit, sizeof(o->unit));
+        return n >= sizeof(suffix) && strcmp(o->unit + n - (sizeof(suffix) - 1), suffix) == 0;
+}
+
+/* Sets who serves a listener that was opened for others. */
+static void set_holder(struct tracker *t, uint32_t slot, uint32_t holder) {
+        struct entry e = entry_at(t, slot | REF_LISTENER);
+        struct record r = *e.record;
+
+        if (r.holder == holder || r.owner == holder)
+                return;
+        t->config.ops->owner_ref(holder, t->config.userdata);
+        owner_unref(t, r.holder);
+        r.holder = holder;
+        if (!(r.flags & RECORD_PENDING))
+                t->config.ops->listener(&r, r.owner, t->config.userdata);
+        entry_write(t, &e, &r);
+}
+
 static void take_owner_of_call(struct tracker *t, struct record *r, const struct event *ev) {
-        if (ev->flags & EVENT_IN_PROCESS)
-                take_owner(t, r, ev, ATTRIBUTION_EXACT);
+        uint8_t before = r->attribution;
+        uint32_t stand_in = r->owner, slot;
+        bool for_others;
+
+        if (!(ev->flags & EVENT_IN_PROCESS))
+                return;
+        for_others = before == ATTRIBUTION_LISTENER && opened_for_others(t, stand_in);
+        take_owner(t, r, ev, ATTRIBUTION_EXACT);
+        if (!for_others || r->attribution == before)
+                return;
+        slot = listeners_match(&t->listeners, t->live, r);
+        if (slot != LISTENERS_NONE)
+                set_holder(t, slot, r->owner);
 }
 
 static void append(struct tracker *t, struct record *r) {
@@ -283,6 +326,8 @@ static void connection_announce(struct tracker *t, struct record *r) {
         r->kind = RECORD_OPEN;
         r->outcome = OUTCOME_OPEN;
         r->flags &= (uint8_t) ~RECORD_PENDING;
+        if (r->direction == DIRECTION_INBOUND)
+                t->config.ops->inbound(r, r->owner, t->config.userdata);
         append(t, r);
 }
 
@@ -702,6 +747,17 @@ static void handle_owner(struct tracker *t, const struct event *ev) {
         if (!entry_find(t, ev->cookie, &e))
                 return;
         r = *e.record;
+        /* systemd, which keeps it open as well, serves nobody. */
+        if (e.extent == LIVE_LISTENERS && !(ev->flags & EVENT_IN_PROCESS) &&
+            opened_for_others(t, r.owner) && ev->pid > 1 &&
+            ev->pid != t->live->owners[r.owner].owner.pid) {
+                uint32_t holder = t->config.ops->owner_of(ev, t->config.userdata);
+
+                if (holder != OWNER_NONE)
+                        set_holder(t, e.slot, holder);
+                owner_unref(t, holder);
+                return;
+        }
         if (ev->flags & EVENT_IN_PROCESS && r.attribution != ATTRIBUTION_EXACT)
                 take_owner_of_call(t, &r, ev); /* it was just accepted */
         else if (!take_owner_of_look(t, &r, ev))
@@ -955,6 +1011,20 @@ void tracker_restore(struct tracker *t, enum live_extent extent, const struct re
         /* Not seen yet: the first snapshot ends it if it is gone. */
         if (entry_find(t, r->cookie, &e))
                 t->epochs[e.extent][e.slot] = t->epoch - 1;
+}
+
+void tracker_judge_again(struct tracker *t) {
+        uint64_t used = live_used(t->live, LIVE_LISTENERS);
+
+        for (uint32_t slot = 0; slot < used; slot++) {
+                struct entry e = entry_at(t, slot | REF_LISTENER);
+                struct record r = *e.record;
+
+                if (r.kind == RECORD_NONE || r.flags & RECORD_PENDING)
+                        continue;
+                t->config.ops->listener(&r, r.owner, t->config.userdata);
+                entry_write(t, &e, &r);
+        }
 }
 
 unsigned tracker_wants_listeners(struct tracker *t, uint32_t *ret_netns) {

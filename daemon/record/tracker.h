@@ -23,10 +23,12 @@ struct tracker_ops {
         void (*owner_unref)(uint32_t owner, void *userdata);
         /*
          * Called before a listener's record is appended when it opens, with r->kind RECORD_LISTEN,
-         * and when it closes, with RECORD_UNLISTEN. Fills in first_seen_usec, the judgement and
-         * rule.
+         * and when it closes, with RECORD_UNLISTEN; and when more is known of who it is. Fills in
+         * first_seen_usec, the judgement and rule.
          */
         void (*listener)(struct record *r, uint32_t owner, void *userdata);
+        /* Called before an inbound connection's record is appended: fills in the judgement. */
+        void (*inbound)(struct record *r, uint32_t owner, void *userdata);
 };
 
 struct tracker_config {
@@ -63,3 +65,6 @@ void tracker_restore(struct tracker *t, enum live_extent extent, const struct re
  * namespace tells. Reading the number resets it; *ret_netns is the namespace of one of them.
  */
 unsigned tracker_wants_listeners(struct tracker *t, uint32_t *ret_netns);
+
+/* Calls the operation listener for each that is open and told, after the rules have changed. */
+void tracker_judge_again(struct tracker *t);

@@ -156,12 +156,22 @@ static void op_listener(struct record *r, uint32_t owner, void *userdata) {
         r->first_seen_usec = FIRST_SEEN;
 }
 
+static void op_inbound(struct record *r, uint32_t owner, void *userdata) {
+        struct desk *d = userdata;
+
+        if (r->kind != RECORD_OPEN || r->direction != DIRECTION_INBOUND)
+                complain(d, "not an inbound connection");
+        if (owner != r->owner)
+                complain(d, "two owners in one call");
+}
+
 static const struct tracker_ops ops = {
         .append = op_append,
         .owner_of = op_owner_of,
         .owner_ref = op_owner_ref,
         .owner_unref = op_owner_unref,
         .listener = op_listener,
+        .inbound = op_inbound,
 };
 
 static void desk_free(struct desk *d) {

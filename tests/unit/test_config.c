@@ -235,10 +235,10 @@ static void test_bad_files(void **state) {
                 { "[Recorder]\nMaxListeners=1K\n", "2:14: expected a number from 16 to 1048576" },
                 { "[Recorder]\nMaxListeners=15\n", "2:14: expected a number from 16 to 1048576" },
                 { "[Recorder]\nSyncIntervalSec=0\n",
-                  "2:17: expected a time in seconds, or with us, ms, s, min or h, "
+                  "2:17: expected a time in seconds, or with us, ms, s, min, h or d, "
                   "from 100ms to 1h" },
                 { "[Recorder]\nPollIntervalSec=61\n",
-                  "2:17: expected a time in seconds, or with us, ms, s, min or h, "
+                  "2:17: expected a time in seconds, or with us, ms, s, min, h or d, "
                   "from 10ms to 1min" },
                 { "[Answerer]\nUser=0\n",
                   "2:6: expected the name of a user or group of at most 31 characters" },

@@ -415,7 +415,8 @@ static void test_refused(void **state) {
                 { "capacity", offsetof(struct live_header, capacity), 1ULL << 31, 8 },
                 { "capacity", offsetof(struct live_header, capacity) + 8, 1ULL << 57, 8 },
                 { "capacity", offsetof(struct live_header, capacity) + 16, UINT64_MAX, 8 },
-                { "capacity by one", offsetof(struct live_header, capacity) + 24, LIVE_RULES_MAX + 1, 8 },
+                { "capacity by one", offsetof(struct live_header, capacity) + 24,
+                  LIVE_RULES_MAX + 1, 8 },
         };
         struct live l, untouched = { .fd = 4711 };
         int fd = table_file();
@@ -498,8 +499,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_slots),      cmocka_unit_test(test_version_moves),
                 cmocka_unit_test(test_pending),    cmocka_unit_test(test_growth),
-                cmocka_unit_test(test_rules),
-                cmocka_unit_test(test_holder),
+                cmocka_unit_test(test_rules),      cmocka_unit_test(test_holder),
                 cmocka_unit_test(test_bad_sizes),  cmocka_unit_test(test_model),
                 cmocka_unit_test(test_file),       cmocka_unit_test(test_file_storage),
                 cmocka_unit_test(test_no_storage), cmocka_unit_test(test_refused),
