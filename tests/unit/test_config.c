@@ -132,6 +132,10 @@ static void test_every_key(void **state) {
                    "RingBufferSize=65536\n"
                    "ReceiveBufferSize=512M\n"
                    "PollIntervalSec=1min\n"
+                   "[Policy]\n"
+                   "Learn=14d\n"
+                   "TrustSocketUnits=yes\n"
+                   "OnUnexpected=portwatch-alert@.service\n"
                    "[Answerer] # and another\n"
                    "User=nobody\n"
                    "Group=_a-9\n"
@@ -146,6 +150,9 @@ static void test_every_key(void **state) {
         assert_int_equal(c.max_connections, 1000);
         assert_int_equal(c.max_owners, 1 << 20);
         assert_int_equal(c.sync_interval_usec, 100000);
+        assert_int_equal(c.learn_usec, UINT64_C(14) * 24 * 3600 * 1000000);
+        assert_int_equal(c.trust_socket_units, 1);
+        assert_string_equal(c.on_unexpected, "portwatch-alert@.service");
         assert_int_equal(c.ring_buffer_bytes, 65536);
         assert_int_equal(c.receive_buffer_bytes, 512 << 20);
         assert_int_equal(c.poll_interval_usec, 60000000);
@@ -184,15 +191,23 @@ static void test_bad_files(void **state) {
                 const char *sentence; /* behind "portwatch.conf:" */
         } bad[] = {
                 { "Source=auto\n", "1:1: expected a section first" },
+                { "[Policy]\nOnUnexpected=alert@.service\n",
+                  "2:14: expected nothing, or a name as portwatch-NAME@.service" },
+                { "[Policy]\nOnUnexpected=portwatch-alert.service\n",
+                  "2:14: expected nothing, or a name as portwatch-NAME@.service" },
+                { "[Policy]\nOnUnexpected=portwatch-a/b@.service\n",
+                  "2:14: expected nothing, or a name as portwatch-NAME@.service" },
+                { "[Policy]\nOnUnexpected=portwatch-@.service\n",
+                  "2:14: expected nothing, or a name as portwatch-NAME@.service" },
                 { "[Recorder\n", "1:10: expected \"]\" after the section's name" },
                 { "[Recorder] Source=auto\n", "1:12: expected nothing after the section" },
-                { "[]\n", "1:2: expected a section ([Recorder], [Answerer]), not \"\"" },
+                { "[]\n", "1:2: expected a section ([Recorder], [Policy], [Answerer]), not \"\"" },
                 { "\n  [Recoder]\n",
-                  "2:4: expected a section ([Recorder], [Answerer]), not \"Recoder\"" },
-                { "[Recorder\x1b[0m]\n",
-                  "1:2: expected a section ([Recorder], [Answerer]), not \"Recorder?[0m\"" },
+                  "2:4: expected a section ([Recorder], [Policy], [Answerer]), not \"Recoder\"" },
+                { "[Recorder\x1b[0m]\n", "1:2: expected a section ([Recorder], [Policy], "
+                                         "[Answerer]), not \"Recorder?[0m\"" },
                 { "[recorder]\n",
-                  "1:2: expected a section ([Recorder], [Answerer]), not \"recorder\"" },
+                  "1:2: expected a section ([Recorder], [Policy], [Answerer]), not \"recorder\"" },
                 { "\xef\xbb\xbf[Recorder]\n", "1:1: expected a section first" },
                 { "[Recorder]\nSource\n", "2:7: expected \"=\" after the key" },
                 { "[Recorder]\n=auto\n", "2:1: expected a key before \"=\"" },
