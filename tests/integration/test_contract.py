@@ -133,6 +133,9 @@ def test_status_counts_what_there_is(busy):
     assert status["capacity_bytes"] > 12 << 20
     assert status["clients"] == 1
     assert status["oldest_usec"] <= status["started_usec"] + 5_000_000
+    assert status["pid"] == busy.process.pid
+    for field in ("rules", "rules_error", "learning_until_usec"):
+        assert status[field] is None
     if busy.source == "netlink":
         assert status["source_detail"]
 
@@ -169,6 +172,8 @@ def matches(s, **wanted):
         ({"unit": "none.service"}, lambda c: False),
         ({"container": "none"}, lambda c: False),
         ({"expected": True}, lambda c: False),
+        ({"expected": False}, lambda c: False),
+        ({"first_seen_since_usec": 0}, lambda c: False),
         (
             {"transport": "tcp", "family": "ipv6", "direction": "inbound"},
             lambda c: matches(c, transport="tcp", family="ipv6", direction="inbound"),
@@ -184,6 +189,19 @@ def test_filters_on_connections(busy, filter_, judge):
         return True
 
     wait_until(agree)
+
+
+def test_filters_on_when_first_seen(busy):
+    every = busy.listeners()
+    times = sorted({l["first_seen_usec"] for l in every})
+    assert times
+    for since in (0, times[0], times[0] + 1, times[-1], times[-1] + 1):
+        found = busy.listeners(first_seen_since_usec=since)
+        assert sorted(l["id"] for l in found) == sorted(
+            l["id"] for l in every if l["first_seen_usec"] >= since
+        )
+    events = busy.events(filter={"first_seen_since_usec": times[-1]})
+    assert events and all(e["listener"]["first_seen_usec"] >= times[-1] for e in events)
 
 
 def test_filters_on_pid(busy):
@@ -332,6 +350,49 @@ def test_port(busy):
     for port, inside in [(first - 1, False), (first, True), (last, True), (last + 1, False)]:
         if port <= 65535:
             assert busy.call("Port", {"port": port})["ephemeral"] == inside
+
+
+def test_port_tells_its_story(shared, situations):
+    """What has ever listened on a port, also when nothing does now."""
+    port = 7801
+
+    def story(**more):
+        return shared.call("Port", {"port": port, **more})["known"]
+
+    assert story() == []
+    first = situations(shared, "relisten", port=port)
+    wait_until(lambda: [l for l in shared.listeners(ports=[port]) if l["owner"]["pid"]])
+    first.next()
+    shared.wait_event("unlisten", port)
+    first.next()
+    wait_until(lambda: [l for l in shared.listeners(ports=[port]) if l["owner"]["pid"]])
+    opened = max(l["opened_usec"] for l in shared.listeners(ports=[port]))
+
+    def of_program():
+        return [b for b in story() if b["program"] == first.executable]
+
+    known = wait_until(of_program)
+    assert len(known) == 1
+    assert known[0]["transport"] == "tcp" and known[0]["port"] == port
+    assert known[0]["exposure"] == "loopback" and known[0]["container"] is None
+    assert known[0]["uid"] == 0 and known[0]["times_opened"] == 2
+    assert known[0]["first_seen_usec"] < opened <= known[0]["last_seen_usec"]
+    assert story(transport="tcp") == story() and story(transport="udp") == []
+
+    first.next()
+    wait_until(lambda: shared.listeners(ports=[port]) == [])
+    ended = [e for e in shared.events(filter={"ports": [port]}) if e["kind"] == "unlisten"][-1]
+    assert of_program()[0]["last_seen_usec"] == ended["time_usec"]
+    # Another exposure is another listener; the latest comes first.
+    other = situations(shared, "listen", port=port, address="0.0.0.0")
+    wait_until(lambda: [l for l in shared.listeners(ports=[port]) if l["owner"]["pid"]])
+    assert [b["exposure"] for b in wait_until(lambda: len(of_program()) == 2 and of_program())] == [
+        "any",
+        "loopback",
+    ]
+    times = [b["last_seen_usec"] for b in story()]
+    assert times == sorted(times, reverse=True)
+    other.next()
 
 
 def test_expected_more_when_it_does_not_fit(make_daemon, situations, churn):

@@ -281,7 +281,8 @@ def test_parameters_of_methods_are_named(interface):
 
 
 def test_types_are_explained_field_by_field(interface):
-    for name in ("Filter", "Endpoint", "Owner", "Listener", "Connection", "Event", "Count"):
+    types = ("Filter", "Endpoint", "Owner", "Listener", "Connection", "Event", "Count", "Biography")
+    for name in types:
         assert items(section("io.portwatch.7", name)) == fields_of(interface.types[name]), name
 
 

@@ -349,6 +349,11 @@ def test_the_limited_view(daemon, situations, interface):
     }
     assert mine.port in ports and theirs.port not in ports and ended.port not in ports
     assert ask("history", f"--port={ended.port}") == []
+    # That a port is used anybody may see; what has used it before is not told whose it was.
+    for s in (mine, theirs):
+        (port,) = ask("port", str(s.port))
+        assert port["known"] == [] and len(port["listeners"]) == 1
+        assert daemon.call("Port", {"port": s.port})["known"]
 
 
 def test_other_namespaces_are_not_for_strangers(daemon, situations):
