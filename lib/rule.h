@@ -57,6 +57,7 @@ struct rule {
         uint32_t uid;
         uint32_t netns;
         uint32_t line;
+        uint8_t plain[RULE_STRINGS]; /* bytes of a pattern before what makes it one */
         const char *strings[RULE_STRINGS];
         const struct rule_network *from;
         const char *text;

@@ -137,6 +137,7 @@ static int add(struct rules *rules, const struct rule_draft *d, unsigned line) {
         body += networks;
         for (unsigned key = 0; key < RULE_STRINGS; key++) {
                 rule.strings[key] = body;
+                rule.plain[key] = (uint8_t) strcspn(d->words[key], "*?[\\");
                 body += put_string(body, d->words[key]);
         }
         rule.text = body;
