@@ -7,6 +7,7 @@
 #include "cli/json_print.h"
 #include "cli/out.h"
 #include "cli/verbs.h"
+#include "cli/verify.h"
 #include "cli/when.h"
 
 /* How the record is being made, and what it lacks. */
@@ -239,6 +240,8 @@ int verb_status(const struct args *args) {
         struct buf b = { 0 };
         int status;
 
+        if (args->verify)
+                return verify_record(args);
         out_setup(!args->no_pager);
         style.ascii = out_ascii();
         status = ask_connect(&client, args);

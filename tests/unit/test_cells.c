@@ -51,6 +51,9 @@ static void test_endpoint(void **state) {
         e.address = string("fe80::1%eth0");
         cell_endpoint(&b, &style, &e);
         expect(&b, "[fe80::1%eth0]:80");
+        e.port = 0;
+        cell_endpoint(&b, &style, &e);
+        expect(&b, "[fe80::1%eth0]:*");
         buf_done(&b);
 }
 
@@ -157,6 +160,7 @@ static void test_every_column(void **state) {
                 .seq = REPLY_NULL,
                 .time_usec = REPLY_NULL,
                 .lost = REPLY_NULL,
+                .attempts = REPLY_NULL,
         };
         struct style style = { .now_usec = 1 };
         struct buf b = { 0 };
@@ -182,7 +186,11 @@ static void test_every_column(void **state) {
 
 static void test_detail(void **state) {
         struct style style = { .now_usec = 10000000, .machine = true };
-        struct row row = { .type = ROW_CONNECTION, .kind = string("close"), .lost = REPLY_NULL };
+        struct row row = { .type = ROW_CONNECTION,
+                           .kind = string("close"),
+                           .lost = REPLY_NULL,
+                           .attempts = REPLY_NULL,
+                           .socket.expected = TRUTH_NULL };
         struct reply_socket *s = &row.socket;
         struct buf b = { 0 };
 
@@ -200,6 +208,24 @@ static void test_detail(void **state) {
         row.kind = string("fail");
         cell_detail(&b, &style, &row);
         expect(&b, "reset");
+        row.kind = string("refuse");
+        s->outcome = string("refused");
+        row.attempts = 1;
+        cell_detail(&b, &style, &row);
+        expect(&b, "refused");
+        row.attempts = 12;
+        cell_detail(&b, &style, &row);
+        expect(&b, "refused, 12 attempts on several ports");
+        s->local.port = 22;
+        cell_detail(&b, &style, &row);
+        expect(&b, "refused, 12 attempts");
+        row.attempts = REPLY_NULL;
+        s->expected = TRUTH_FALSE;
+        row.kind = string("open");
+        s->service = string("ssh");
+        cell_detail(&b, &style, &row);
+        expect(&b, "ssh, unexpected");
+        s->expected = TRUTH_NULL;
         row.type = ROW_MARK;
         row.kind = string("lost");
         cell_detail(&b, &style, &row);

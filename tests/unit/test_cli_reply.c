@@ -13,6 +13,9 @@
         "\"category\":\"system\",\"service\":\"https\",\"netns\":4026531840," OWNER                \
         ",\"opened_usec\":1700000000000001,\"first_seen_usec\":1600000000000001,"                  \
         "\"expected\":false,\"rule\":null}"
+#define HOLDER                                                                                     \
+        "\"holder\":{\"pid\":13,\"name\":\"foo\",\"executable\":null,\"uid\":5,"                   \
+        "\"unit\":\"foo.service\",\"container\":null,\"attribution\":\"lookup\"}"
 #define CONNECTION                                                                                 \
         "{\"id\":8,\"transport\":\"tcp\",\"family\":\"ipv4\",\"direction\":\"inbound\","           \
         "\"local\":{\"address\":\"127.0.0.1\",\"port\":80},"                                       \
@@ -23,7 +26,9 @@
 struct seen {
         struct row rows[8];
         struct count counts[8];
+        struct biography known[8];
         size_t n;
+        size_t n_known;
         int stop; /* what the reader returns for the second row */
 };
 
@@ -45,13 +50,23 @@ static int take_count(const struct count *count, void *userdata) {
         return 0;
 }
 
+static int take_known(const struct biography *one, void *userdata) {
+        struct seen *s = userdata;
+
+        assert_true(s->n_known < 8);
+        s->known[s->n_known++] = *one;
+        return 0;
+}
+
 /* The text stays until the next call, so that what was seen can be looked at. */
 static int read_text(const char *text, enum reply_shape shape, struct seen *seen, struct reply *ret,
                      char why[static 256]) {
         static char *copy;
-        struct reply_reader reader = {
-                .shape = shape, .row = take_row, .count = take_count, .userdata = seen
-        };
+        struct reply_reader reader = { .shape = shape,
+                                       .row = take_row,
+                                       .count = take_count,
+                                       .known = take_known,
+                                       .userdata = seen };
         size_t n = strlen(text);
 
         free(copy);
@@ -93,6 +108,32 @@ static void test_listeners(void **state) {
                 assert_int_equal(s->opened_usec, 1700000000000001);
                 assert_int_equal(s->expected, TRUTH_FALSE);
                 assert_true(s->bytes_sent == REPLY_NULL);
+        }
+}
+
+/* Who serves a socket stands before who opened it. */
+static void test_holder(void **state) {
+        static const char *const others[] = { "\"holder\":null,", "" };
+        struct seen seen = { 0 };
+        struct reply reply;
+        char text[2048], why[256];
+
+        (void) state;
+        /* One more field in front, and the rest without its own bracket. */
+        (void) snprintf(text, sizeof(text), "{\"parameters\":{\"listeners\":[{%s,%s", HOLDER,
+                        &(LISTENER "]}}")[1]);
+        assert_int_equal(read_text(text, REPLY_LISTENERS, &seen, &reply, why), 0);
+        assert_int_equal(seen.rows[0].socket.owner.pid, 13);
+        assert_true(string_is(&seen.rows[0].socket.owner.unit, "foo.service"));
+        assert_int_equal(seen.rows[0].socket.opener.pid, 12);
+        for (size_t i = 0; i < 2; i++) {
+                memset(&seen, 0, sizeof(seen));
+                (void) snprintf(text, sizeof(text), "{\"parameters\":{\"listeners\":[{%s%s",
+                                others[i], &(LISTENER "]}}")[1]);
+                assert_int_equal(read_text(text, REPLY_LISTENERS, &seen, &reply, why), 0);
+                assert_int_equal(seen.rows[0].socket.owner.pid, 12);
+                assert_true(seen.rows[0].socket.opener.pid == REPLY_NULL);
+                assert_null(seen.rows[0].socket.opener.unit.data);
         }
 }
 
@@ -145,13 +186,19 @@ static void test_counts_port_status(void **state) {
         memset(&seen, 0, sizeof(seen));
         assert_int_equal(read_text("{\"parameters\":{\"port\":443,\"category\":\"system\","
                                    "\"services\":[\"https\",\"b\"],\"ephemeral\":true,"
-                                   "\"listeners\":[" LISTENER "]}}",
+                                   "\"listeners\":[" LISTENER "],\"known\":[{\"transport\":"
+                                   "\"tcp\",\"port\":443,\"exposure\":\"any\",\"program\":null,"
+                                   "\"container\":null,\"uid\":null,\"first_seen_usec\":1,"
+                                   "\"last_seen_usec\":2,\"times_opened\":3}]}}",
                                    REPLY_PORT, &seen, &reply, why),
                          0);
         assert_int_equal(reply.port.n_services, 2);
         assert_true(string_is(&reply.port.services[0], "https"));
         assert_int_equal(reply.port.ephemeral, TRUTH_TRUE);
         assert_int_equal(seen.n, 1);
+        assert_int_equal(seen.n_known, 1);
+        assert_int_equal(seen.known[0].times_opened, 3);
+        assert_true(seen.known[0].uid == REPLY_NULL);
 
         assert_int_equal(
                 read_text("{\"parameters\":{\"version\":\"1\",\"source\":\"ebpf\",\"state\":"
@@ -167,6 +214,7 @@ static void test_counts_port_status(void **state) {
         assert_int_equal(reply.status.losses[0].count, 6);
         assert_null(reply.status.source_detail.data);
         assert_true(reply.status.clients == REPLY_NULL);
+        assert_true(reply.status.rules == REPLY_NULL && reply.status.pid == REPLY_NULL);
         assert_int_equal(reply.parameters[0], '{');
 }
 
@@ -244,11 +292,9 @@ static void test_reader_stops(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_listeners),
-                cmocka_unit_test(test_other_writing),
-                cmocka_unit_test(test_counts_port_status),
-                cmocka_unit_test(test_errors),
-                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_listeners),     cmocka_unit_test(test_holder),
+                cmocka_unit_test(test_other_writing), cmocka_unit_test(test_counts_port_status),
+                cmocka_unit_test(test_errors),        cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_reader_stops),
         };
 
