@@ -96,7 +96,7 @@ class Made:
     items: list = dataclasses.field(default_factory=list)
     netns: int = 0
     swarm: object = None
-    note: str = ""
+    looks: int = 0  # of somebody else at its sockets
 
 
 def gone(pid):
@@ -374,7 +374,46 @@ def swarm(port, **wishes):
             out.seek(0)
             made = json.load(out)
         made["program"] = os.path.realpath(made["program"])
-        return Made(netns=stage.namespace.inode, swarm=Swarm(made, stage.unit), note=f"{made['median_usec']} {made['seconds']}")
+        return Made(netns=stage.namespace.inode, swarm=Swarm(made, stage.unit))
+
+    return case
+
+
+# What lsof, ss -p and many a monitor do: to look at a descriptor is to hold its file for a moment.
+LOOKER = """
+import contextlib, os, select
+print("looking", flush=True)
+links = 0
+while not select.select([0], [], [], 0)[0]:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as f:
+            if f.read() != "swarm-worker\\n":
+                continue
+            for fd in (3, 4, 5) * 1000:
+                with contextlib.suppress(OSError):
+                    links += os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+print(links)
+"""
+
+
+def looked_at(port, **wishes):
+    """A swarm, and somebody of another unit who looks at its descriptors all the time."""
+
+    def case(stage):
+        looker = subprocess.Popen(
+            [sys.executable, "-c", LOOKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            looker.stdout.readline()
+            made = swarm(port, **wishes)(stage)
+            links, _ = looker.communicate(timeout=20)
+        finally:
+            looker.kill()
+            looker.wait()
+        if int(links) == 0:
+            raise AssertionError("nobody has looked")
+        made.looks = int(links)
+        return made
 
     return case
 
@@ -427,5 +466,6 @@ CASES = [
     Case("socket activated", PAIR, activated(False), quick=False),
     Case("socket activated, inetd's way", PAIR, activated(True), quick=False),
     Case("in systemd-nspawn", PAIR, nspawn, quick=False),
+    Case("looked at in /proc/PID/fd all the time", "10,000 x both ends", looked_at(21004, processes=20, connections=500, workers=1), quick=False),
     Case("200 processes x 100 connections", "20,000 x both ends", swarm(21003), quick=False),
 ]  # fmt: skip

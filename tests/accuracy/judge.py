@@ -5,6 +5,7 @@ import collections
 import dataclasses
 
 SENTINEL_PORT = 65533
+REMARKS_MAX = 20
 ATTRIBUTIONS = ("exact", "listener", "lookup", "unknown")
 
 
@@ -63,6 +64,11 @@ class Result:
     attributions: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     wrong_exact: int = 0
     remarks: list = dataclasses.field(default_factory=list)
+    strange: list = dataclasses.field(default_factory=list)  # (kind, key, pid) of what was not made
+    looks: int = 0
+    median_usec: int = 0  # of a client of a swarm, from its start to its end
+    seconds: float = 0.0  # of a swarm, all of it
+    late: int = 0  # of those recorded, which were not yet when all that came before was
 
     def failed(self):
         return self.recorded != self.expected or self.extra != 0 or self.wrong_exact != 0
@@ -82,30 +88,43 @@ def subject(event):
     return (what, c["transport"], c["local"]["port"], c["remote"]["port"]), ended, c
 
 
-def judge(items, events):
-    """The Result for these items, from raw events of their namespace and time alone."""
-    index, result = {}, Result()
-    for item in items:
-        index[item.key] = item
-    for event in events:
+class Items:
+    """What the history says of some items; see() takes raw events of their namespace and time."""
+
+    def __init__(self, items):
+        # One that was made from another by replace() has its findings, too.
+        self.items = [dataclasses.replace(i, begun=0, ended=0, last={}, wrong_exact=[]) for i in items]
+        self.index = {item.key: item for item in self.items}
+        self.strange = []
+
+    def find(self, key):
+        """The item with this key; one that leaves a port open has any."""
+        kind, transport, local, remote = key
+        for k in (key, (kind, transport, None, remote), (kind, transport, local, None)):
+            if k in self.index:
+                return self.index[k]
+        return None
+
+    def see(self, event):
         said = subject(event)
         if not said or SENTINEL_PORT in said[0]:
-            continue
+            return
         key, ended, about = said
-        item = index.get(key)
-        for vague in ((key[0], key[1], None, key[3]), (key[0], key[1], key[2], None)):
-            item = item or index.get(vague)
+        item = self.find(key)
         if not item:
-            result.extra += 1
-            result.remarks.append(f"not made: {event['kind']} {key} by {about['owner']['pid']}")
-            continue
+            self.strange.append((event["kind"], key, about["owner"]["pid"]))
+            return
         item.ended += ended
         item.begun += not ended
         if item.pids:
             item.owner_seen(about["id"], about["owner"])
-    for item in items:
-        add_item(result, item)
-    return result
+
+    def judge(self):
+        result = Result(extra=len(self.strange), strange=self.strange)
+        result.remarks += [f"not made: {kind} {key} by {pid}" for kind, key, pid in self.strange]
+        for item in self.items:
+            add_item(result, item)
+        return result
 
 
 def add_item(result, item):
@@ -144,12 +163,9 @@ class Swarm:
         self.pids = [c["pid"] for c in made["clients"]]
         self.ports = [c["first_port"] for c in made["clients"]]
         self.total = self.n * len(self.pids)
-        self.forget()
-
-    def forget(self):
         self.marks = {d: bytearray(self.total) for d in ("outbound", "inbound")}
         self.said = {d: bytearray(self.total) for d in ("outbound", "inbound")}
-        self.result = Result(expected=2 * self.total, owners=2 * self.total)
+        self.extra, self.remarks = 0, []
 
     def find(self, address, port):
         """The number of the connection with this client's end."""
@@ -162,8 +178,8 @@ class Swarm:
         return self.pids[i // self.n] if direction == "outbound" else self.made["acceptors"][i]
 
     def remark(self, text):
-        if len(self.result.remarks) < 20:
-            self.result.remarks.append(text)
+        if len(self.remarks) < REMARKS_MAX:
+            self.remarks.append(text)
 
     def see(self, event):
         c = event["connection"]
@@ -178,7 +194,7 @@ class Swarm:
         i = self.find(near["address"], near["port"])
         bit = self.CLOSED if ended else self.OPENED
         if i is None or self.marks[direction][i] & bit:
-            self.result.extra += 1
+            self.extra += 1
             self.remark(f"not made: {event['kind']} {direction} {near} {far}")
             return
         owner, marks = c["owner"], self.marks[direction][i] | bit
@@ -195,12 +211,19 @@ class Swarm:
         self.marks[direction][i] = marks
 
     def judge(self):
-        r = self.result
+        r = Result(
+            expected=2 * self.total,
+            owners=2 * self.total,
+            extra=self.extra,
+            median_usec=self.made["median_usec"],
+            seconds=self.made["seconds"],
+        )
+        r.remarks = list(self.remarks)
         for direction, marks in self.marks.items():
             for i, m in enumerate(marks):
                 r.recorded += m & 3 == 3
-                if m & 3 != 3:
-                    self.remark(f"missing: {direction} number {i}, has {m & 3}")
+                if m & 3 != 3 and len(r.remarks) < 2 * REMARKS_MAX:
+                    r.remarks.append(f"missing: {self.describe(direction, i)}, has {m & 3}")
                 r.pid += m >> 2 & 1
                 r.executable += m >> 3 & 1
                 r.unit += m >> 4 & 1
@@ -208,3 +231,8 @@ class Swarm:
             for number, attribution in enumerate(ATTRIBUTIONS, 1):
                 r.attributions[attribution] += self.said[direction].count(number)
         return r
+
+    def describe(self, direction, i):
+        client = self.made["clients"][i // self.n]
+        port = client["first_port"] + i % self.n
+        return f"{direction}, the client at {client['address']}:{port}"

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 
-from harness.waiting import DeadlinePassed, wait_until
+from harness.waiting import DeadlinePassed, Final, wait_until
 
 from judge import SENTINEL_PORT
 
@@ -41,6 +41,10 @@ def bcc(program):
     return ["unshare", "--mount", "sh", "-c", "\n".join(lines) + '\nexec "$0" "$@"', *program]
 
 
+class Ended(Final):
+    """A tool has given up, as ss -E does when it is told more than its buffer holds."""
+
+
 class Tool:
     """A program that prints a line for each connection it has seen the end of."""
 
@@ -49,7 +53,10 @@ class Tool:
     def __init__(self, namespace):
         self.lines = []
         self.namespace = namespace
-        self.process = namespace.popen(
+        self.start()
+
+    def start(self):
+        self.process = self.namespace.popen(
             self.argv,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -72,7 +79,7 @@ class Tool:
 
         def seen():
             if self.process.poll() is not None:
-                raise DeadlinePassed(f"{self.argv[0]} has ended with {self.process.returncode}")
+                raise Ended(f"{self.name} has ended with {self.process.returncode}")
             with self.namespace.entered():
                 server = socket.socket()
                 server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,15 +97,19 @@ class Tool:
             try:
                 return seen()
             except DeadlinePassed:
-                if self.process.poll() is not None:
-                    raise
                 return False
 
         wait_until(tried, f"an answer of {self.name}", deadline)
 
     def take(self):
-        """(pid, local port, remote port) of what came since the last time."""
-        self.settle()
+        """(pid, local port, remote port) of what came since the last time; None if it has ended."""
+        try:
+            self.settle()
+        except Ended:
+            self.reader.join()
+            self.lines = []
+            self.start()
+            return None
         lines, self.lines = self.lines, []
         return [l for l in lines if SENTINEL_PORT not in l]
 
@@ -172,7 +183,7 @@ def start(namespace):
     if shutil.which("tcplife-bpfcc"):
         try:
             tools.append(Tcplife(namespace))
-        except DeadlinePassed:
+        except (DeadlinePassed, Ended):
             pass
     if shutil.which("ss") and shutil.which("stdbuf"):
         tools += [SsEvents(namespace), Look(namespace)]
@@ -197,7 +208,9 @@ def ends(made):
 
 
 def judge(lines, made):
-    """(expected, recorded, right pid, wrong pid) of a tool's lines."""
+    """(expected, recorded, right pid, wrong pid) of a tool's lines; None if there are none to trust."""
+    if lines is None:
+        return None
     expected = ends(made)
     count = collections.Counter((local, remote) for _, local, remote in lines)
     right, wrong = collections.Counter(), 0
