@@ -34,7 +34,7 @@ static int check_line(struct reader *r) {
 
 static int read_transport(struct reader *r) {
         size_t size = reader_span(r, "/ \t");
-        char words[64], word[16] = "";
+        char words[96], word[16] = "";
         int transport;
 
         reader_list(words, sizeof(words), transport_word, TRANSPORT_MAX - 1, "any");
