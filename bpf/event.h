@@ -10,7 +10,7 @@
 enum event_type {
         EVENT_NONE = 0,
         EVENT_STATE,   /* TCP: old_state to new_state */
-        EVENT_BIND,    /* UDP: bound by bind() */
+        EVENT_BIND,    /* UDP: bound by bind(); raw: made, local_port is the protocol */
         EVENT_CONNECT, /* UDP: connect() to remote */
         EVENT_PEER,    /* UDP: a datagram from a peer not heard of lately was received */
         EVENT_RELEASE, /* the last descriptor was closed, in the closer's own call */
@@ -37,6 +37,9 @@ enum event_flags {
         EVENT_AUTOBOUND =
                 1 << 7, /* EVENT_FOUND, UDP: probably bound by the kernel, not by bind() */
 };
+
+/* In the place of an IPPROTO_ of 8 bits; IPPROTO_RAW (255) is itself. */
+#define EVENT_TRANSPORT_PACKET 254
 
 #define EVENT_NAME_SIZE 16
 #define EVENT_PATH_SIZE 512
@@ -69,8 +72,8 @@ struct event {
         __u32 uid;     /* effective uid of the process, or the socket's */
         __u32 exec_id; /* counts the executables a process has run */
         __u8 type;
-        __u8 transport; /* IPPROTO_TCP, IPPROTO_UDP */
-        __u8 family;    /* AF_INET, AF_INET6 (v4-mapped stays AF_INET6 here) */
+        __u8 transport; /* IPPROTO_TCP, _UDP, _UDPLITE, _SCTP, _RAW, EVENT_TRANSPORT_PACKET */
+        __u8 family;    /* AF_INET, AF_INET6 (v4-mapped stays AF_INET6 here), AF_PACKET */
         __u8 old_state;
         __u8 new_state;
         __u8 flags;
@@ -90,6 +93,9 @@ struct event_process {
         __u32 truncated;
         char path[EVENT_PATH_SIZE];
 };
+
+/* Network namespaces that are known by their cookie, see namespaces in bpf/portwatch.bpf.c. */
+#define NAMESPACES_MAX 4096
 
 /* A UDP peer is told anew when it was silent for so long, or was pushed out by others. */
 #define PEER_WINDOW_NS 60000000000ULL

@@ -19,11 +19,17 @@ __u64 lost_events = 0;
 
 char licence_of_programs[] SEC("license") = "GPL";
 
-#define AF_INET  2
-#define AF_INET6 10
+#define AF_INET   2
+#define AF_INET6  10
+#define AF_PACKET 17
 
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
+#define SOCK_RAW 3
+
+#define IPPROTO_TCP     6
+#define IPPROTO_UDP     17
+#define IPPROTO_SCTP    132
+#define IPPROTO_UDPLITE 136
+#define IPPROTO_RAW     255
 
 /* include/net/tcp_states.h */
 #define TCP_ESTABLISHED 1
@@ -347,6 +353,12 @@ static __always_inline enum interest state_interest(struct sock *sk, int old_sta
         }
 }
 
+/* Its listening state is TCP's, include/net/sctp/constants.h; associations are no sockets. */
+static __always_inline bool is_sctp_listener(struct sock *sk, int old_state, int new_state) {
+        return sk->sk_protocol == IPPROTO_SCTP &&
+               (new_state == TCP_LISTEN || (old_state == TCP_LISTEN && new_state == TCP_CLOSE));
+}
+
 static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_state,
                                          int new_state) {
         enum interest interest;
@@ -354,7 +366,7 @@ static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_
         struct event *ev;
 
         /* An MPTCP connection shows its subflows as TCP as well: those are taken, it is not. */
-        if (sk->sk_protocol != IPPROTO_TCP)
+        if (sk->sk_protocol != IPPROTO_TCP && !is_sctp_listener(sk, old_state, new_state))
                 return 0;
         interest = state_interest(sk, old_state, new_state);
         if (interest == SKIP)
@@ -367,7 +379,7 @@ static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_
                 return 0;
         ev->type = EVENT_STATE;
         ev->inode = ev->opener = 0;
-        ev->transport = IPPROTO_TCP;
+        ev->transport = (__u8) sk->sk_protocol;
         ev->old_state = (__u8) old_state;
         ev->new_state = (__u8) new_state;
         ev->flags = sk->sk_socket ? EVENT_HAS_SOCKET : 0;
@@ -537,7 +549,32 @@ int accepted(void *ctx) {
  * own call, at the root of the control groups, so in every namespace. The helpers that take typed
  * pointers are not for these programs; current is read with probes.
  */
-static __always_inline struct event *udp_event(__u8 type, __u8 family, __u64 cookie) {
+/*
+ * These programs are told a socket's network namespace by its cookie alone; whoever makes the call
+ * may be in another one by now (setns(2), SCM_RIGHTS). What stands for what the recorder writes
+ * here as it looks at the namespaces, and whoever is in one as he makes a call.
+ */
+struct {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, NAMESPACES_MAX);
+        __type(key, __u64);   /* cookie, getsockopt(SO_NETNS_COOKIE) */
+        __type(value, __u32); /* inode */
+} namespaces SEC(".maps");
+
+static __always_inline __u32 namespace_of(struct task_struct *task, __u64 cookie) {
+        struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+        __u32 inode = BPF_CORE_READ(net, ns.inum), *known;
+
+        known = bpf_map_lookup_elem(&namespaces, &cookie);
+        if (known)
+                return *known;
+        if (BPF_CORE_READ(net, net_cookie) == cookie)
+                bpf_map_update_elem(&namespaces, &cookie, &inode, BPF_ANY);
+        return inode;
+}
+
+static __always_inline struct event *call_event(__u8 type, __u32 transport, __u32 family,
+                                                __u64 cookie, __u64 net_cookie) {
         struct task_struct *task = (void *) bpf_get_current_task();
         struct task_struct *leader = BPF_CORE_READ(task, group_leader);
         struct event *ev;
@@ -548,23 +585,28 @@ static __always_inline struct event *udp_event(__u8 type, __u8 family, __u64 coo
                 return NULL;
         __builtin_memset(ev, 0, sizeof(*ev));
         ev->type = type;
-        ev->transport = IPPROTO_UDP;
-        ev->family = family;
+        ev->transport = (__u8) transport;
+        ev->family = (__u8) family;
         ev->flags = EVENT_IN_PROCESS | EVENT_HAS_SOCKET;
         ev->time_ns = bpf_ktime_get_boot_ns();
         ev->cookie = cookie;
-        ev->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+        ev->netns = namespace_of(task, net_cookie);
         fill_process(ev, leader, false);
         return ev;
+}
+
+static __always_inline bool is_udp(__u32 protocol) {
+        return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
 }
 
 SEC("cgroup/post_bind4")
 int udp_bind4(struct bpf_sock *ctx) {
         struct event *ev;
 
-        if (ctx->protocol != IPPROTO_UDP)
+        if (!is_udp(ctx->protocol))
                 return 1;
-        ev = udp_event(EVENT_BIND, AF_INET, bpf_get_socket_cookie(ctx));
+        ev = call_event(EVENT_BIND, ctx->protocol, AF_INET, bpf_get_socket_cookie(ctx),
+                        bpf_get_netns_cookie(ctx));
         if (ev) {
                 *(__u32 *) ev->local = ctx->src_ip4;
                 ev->local_port = (__u16) ctx->src_port;
@@ -577,9 +619,10 @@ SEC("cgroup/post_bind6")
 int udp_bind6(struct bpf_sock *ctx) {
         struct event *ev;
 
-        if (ctx->protocol != IPPROTO_UDP)
+        if (!is_udp(ctx->protocol))
                 return 1;
-        ev = udp_event(EVENT_BIND, AF_INET6, bpf_get_socket_cookie(ctx));
+        ev = call_event(EVENT_BIND, ctx->protocol, AF_INET6, bpf_get_socket_cookie(ctx),
+                        bpf_get_netns_cookie(ctx));
         if (ev) {
                 __u32 *local = (__u32 *) ev->local;
 
@@ -597,9 +640,10 @@ SEC("cgroup/connect4")
 int udp_connect4(struct bpf_sock_addr *ctx) {
         struct event *ev;
 
-        if (ctx->protocol != IPPROTO_UDP)
+        if (!is_udp(ctx->protocol))
                 return 1;
-        ev = udp_event(EVENT_CONNECT, AF_INET, bpf_get_socket_cookie(ctx));
+        ev = call_event(EVENT_CONNECT, ctx->protocol, AF_INET, bpf_get_socket_cookie(ctx),
+                        bpf_get_netns_cookie(ctx));
         if (ev) {
                 *(__u32 *) ev->remote = ctx->user_ip4;
                 ev->remote_port = bpf_ntohs((__u16) ctx->user_port);
@@ -612,9 +656,10 @@ SEC("cgroup/connect6")
 int udp_connect6(struct bpf_sock_addr *ctx) {
         struct event *ev;
 
-        if (ctx->protocol != IPPROTO_UDP)
+        if (!is_udp(ctx->protocol))
                 return 1;
-        ev = udp_event(EVENT_CONNECT, AF_INET6, bpf_get_socket_cookie(ctx));
+        ev = call_event(EVENT_CONNECT, ctx->protocol, AF_INET6, bpf_get_socket_cookie(ctx),
+                        bpf_get_netns_cookie(ctx));
         if (ev) {
                 __u32 *remote = (__u32 *) ev->remote;
 
@@ -628,13 +673,31 @@ int udp_connect6(struct bpf_sock_addr *ctx) {
         return 1;
 }
 
-SEC("cgroup/sock_release")
-int udp_release(struct bpf_sock *ctx) {
+/* A raw socket receives from its first moment on. */
+SEC("cgroup/sock_create")
+int raw_made(struct bpf_sock *ctx) {
         struct event *ev;
 
-        if (ctx->protocol != IPPROTO_UDP)
+        if (ctx->type != SOCK_RAW)
                 return 1;
-        ev = udp_event(EVENT_RELEASE, (__u8) ctx->family, bpf_get_socket_cookie(ctx));
+        ev = call_event(EVENT_BIND, IPPROTO_RAW, ctx->family, bpf_get_socket_cookie(ctx),
+                        bpf_get_netns_cookie(ctx));
+        if (ev) {
+                ev->local_port = (__u16) ctx->protocol;
+                bpf_ringbuf_submit(ev, 0);
+        }
+        return 1;
+}
+
+SEC("cgroup/sock_release")
+int udp_release(struct bpf_sock *ctx) {
+        __u32 transport = ctx->type == SOCK_RAW ? IPPROTO_RAW : ctx->protocol;
+        struct event *ev;
+
+        if (transport != IPPROTO_RAW && !is_udp(transport))
+                return 1;
+        ev = call_event(EVENT_RELEASE, transport, ctx->family, bpf_get_socket_cookie(ctx),
+                        bpf_get_netns_cookie(ctx));
         if (ev)
                 bpf_ringbuf_submit(ev, 0);
         return 1;
@@ -678,7 +741,7 @@ int udp_peer4(struct bpf_sock_addr *ctx) {
         *(__u32 *) peer.address = ctx->user_ip4;
         if (!sk || peer_known(&peer))
                 return 1;
-        ev = udp_event(EVENT_PEER, AF_INET, peer.cookie);
+        ev = call_event(EVENT_PEER, ctx->protocol, AF_INET, peer.cookie, bpf_get_netns_cookie(ctx));
         if (ev) {
                 __builtin_memcpy(ev->remote, peer.address, sizeof(ev->remote));
                 ev->remote_port = bpf_ntohs((__u16) peer.port);
@@ -702,7 +765,8 @@ int udp_peer6(struct bpf_sock_addr *ctx) {
         address[3] = ctx->user_ip6[3];
         if (!sk || peer_known(&peer))
                 return 1;
-        ev = udp_event(EVENT_PEER, AF_INET6, peer.cookie);
+        ev = call_event(EVENT_PEER, ctx->protocol, AF_INET6, peer.cookie,
+                        bpf_get_netns_cookie(ctx));
         if (ev) {
                 __u32 *local = (__u32 *) ev->local;
 
@@ -901,6 +965,7 @@ int socket_owners(struct bpf_iter__task_file *ctx) {
         struct file *file = ctx->file;
         struct socket *socket;
         struct event ev = {};
+        struct sock *sk;
         __u16 family;
 
         if (!task || !file || task->tgid != task->pid)
@@ -908,10 +973,31 @@ int socket_owners(struct bpf_iter__task_file *ctx) {
         socket = bpf_sock_from_file(file);
         if (!socket || !socket->sk)
                 return 0;
-        family = socket->sk->__sk_common.skc_family;
-        if (family != AF_INET && family != AF_INET6)
+        sk = socket->sk;
+        family = sk->__sk_common.skc_family;
+        if (family == AF_PACKET && bpf_core_type_exists(struct packet_sock)) {
+                struct packet_sock *packet = (struct packet_sock *) sk;
+
+                ev.transport = EVENT_TRANSPORT_PACKET;
+                ev.local_port = bpf_ntohs(BPF_CORE_READ(packet, num));
+                ev.ifindex = (__u32) BPF_CORE_READ(packet, ifindex);
+        } else if (family == AF_INET || family == AF_INET6) {
+                ev.transport = (__u8) sk->sk_protocol;
+                if (sk->sk_type == SOCK_RAW)
+                        ev.transport = IPPROTO_RAW;
+                if (ev.transport != IPPROTO_TCP && ev.transport != IPPROTO_UDP) {
+                        fill_tuple(&ev, sk);
+                        ev.local_port = ev.transport == IPPROTO_RAW ? sk->sk_protocol
+                                                                    : sk->__sk_common.skc_num;
+                        ev.new_state = sk->__sk_common.skc_state;
+                        if (is_udp(ev.transport) && ev.new_state == TCP_ESTABLISHED)
+                                ev.flags |= EVENT_CONNECTED;
+                }
+        } else
                 return 0;
-        ev.cookie = bpf_get_socket_cookie(socket->sk);
+        ev.family = (__u8) family;
+        ev.netns = sk->__sk_common.skc_net.net->ns.inum;
+        ev.cookie = bpf_get_socket_cookie(sk);
         ev.type = EVENT_OWNER;
         ev.time_ns = bpf_ktime_get_boot_ns();
         ev.start_ns = task->start_boottime;

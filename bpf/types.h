@@ -15,6 +15,7 @@ struct ns_common {
 
 struct net {
         struct ns_common ns;
+        __u64 net_cookie;
 };
 
 typedef struct {
@@ -64,9 +65,16 @@ struct sock {
         socket_lock_t sk_lock;
         struct socket *sk_socket;
         unsigned short sk_protocol;
+        unsigned short sk_type;
         unsigned char sk_shutdown;
         int sk_err;
         kuid_t sk_uid;
+};
+
+struct packet_sock {
+        struct sock sk;
+        int ifindex;
+        __u16 num;
 };
 
 struct inet_sock {

@@ -97,7 +97,7 @@ struct live_header {
         _Atomic uint32_t source;              /* enum live_source */
         _Atomic uint32_t netns;               /* of the recorder: the host's */
         _Atomic uint32_t pid;                 /* of the recorder; 0 after a clean stop */
-        char source_detail[512];   /* what the source cannot see, for people; written before RUNNING
+        char source_detail[640];   /* what the source cannot see, for people; written before RUNNING
                                     */
         char degraded_reason[256]; /* empty: none */
         char rules_error[256];     /* why newer rules were not taken; empty: they were */

@@ -32,12 +32,17 @@ enum record_kind {
 enum transport {
         TRANSPORT_TCP = 1,
         TRANSPORT_UDP,
+        TRANSPORT_UDPLITE,
+        TRANSPORT_SCTP,   /* listeners alone */
+        TRANSPORT_RAW,    /* raw(7): the port is the number of the protocol */
+        TRANSPORT_PACKET, /* packet(7): the port is the number of the Ethernet protocol, 3 is all */
         TRANSPORT_MAX,
 };
 
 enum family {
         FAMILY_IPV4 = 1, /* v4-mapped IPv6 addresses are recorded as IPv4 */
         FAMILY_IPV6,
+        FAMILY_PACKET, /* no addresses: ifindex says where it listens */
         FAMILY_MAX,
 };
 
@@ -181,7 +186,8 @@ static inline bool record_is_connection(const struct record *r) {
                r->kind == RECORD_REFUSE;
 }
 
-/* Who can reach an address (first four bytes when IPv4): loopback, one address, or any. */
+/* Who can reach an address (first four bytes when IPv4): loopback, one address, or any. Any for a
+ * packet socket. */
 enum exposure record_exposure(enum family family, const uint8_t address[static 16]);
 
 /* A checksum of size bytes at data for torn and damaged records; not a defence against an author.

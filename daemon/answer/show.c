@@ -94,13 +94,21 @@ size_t show_address(char ret[static SHOW_ADDRESS_MAX], unsigned family,
         return (size_t) (to - ret);
 }
 
-static void put_endpoint(struct jsonw *w, unsigned family, const uint8_t address[static 16],
+static void put_endpoint(struct jsonw *w, const struct record *r, const uint8_t address[static 16],
                          uint16_t port) {
         char text[SHOW_ADDRESS_MAX];
-        size_t n = show_address(text, family, address);
+        size_t n;
 
         jsonw_literal(w, "{\"address\":\"");
-        jsonw_raw(w, text, n);
+        if (r->family != FAMILY_PACKET) {
+                n = show_address(text, r->family, address);
+                jsonw_raw(w, text, n);
+        } else if (r->ifindex == 0)
+                jsonw_literal(w, "*");
+        else {
+                jsonw_literal(w, "%");
+                jsonw_uint(w, r->ifindex);
+        }
         jsonw_literal(w, "\",\"port\":");
         jsonw_uint(w, port);
         jsonw_literal(w, "}");
@@ -186,7 +194,7 @@ void show_listener(struct jsonw *w, const struct services *services, const struc
                    const struct owner *o, const struct owner *holder, const char *rule) {
         put_socket(w, r);
         jsonw_literal(w, ",\"local\":");
-        put_endpoint(w, r->family, r->local, r->local_port);
+        put_endpoint(w, r, r->local, r->local_port);
         jsonw_literal(w, ",\"exposure\":");
         put_word(w, exposure_of(r));
         put_service(w, services, r, o);
@@ -213,9 +221,9 @@ void show_connection(struct jsonw *w, const struct services *services, const str
         put_word(w, r->kind == RECORD_REFUSE ? direction_name(DIRECTION_INBOUND)
                                              : direction_name(r->direction));
         jsonw_literal(w, ",\"local\":");
-        put_endpoint(w, r->family, r->local, r->local_port);
+        put_endpoint(w, r, r->local, r->local_port);
         jsonw_literal(w, ",\"remote\":");
-        put_endpoint(w, r->family, r->remote, r->remote_port);
+        put_endpoint(w, r, r->remote, r->remote_port);
         put_service(w, services, r, o);
         jsonw_literal(w, ",\"opened_usec\":");
         jsonw_uint(w, r->opened_usec ? r->opened_usec : r->time_usec);

@@ -39,6 +39,10 @@
 /* Summaries of single sources in one go; what more there are share one. */
 #define REFUSED_SUMMARIES 64U
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* include/uapi/asm-generic/socket.h */
+#endif
+
 #define READ_AT_ONCE 256U /* events of the iterator */
 
 /* include/linux/proc_ns.h: the inode of the initial pid namespace, PROC_PID_INIT_INO. */
@@ -48,7 +52,7 @@ struct source {
         struct source_args args;
         struct portwatch_bpf *skeleton;
         struct ring_buffer *ring;
-        struct bpf_link *links[7];
+        struct bpf_link *links[16];
         unsigned n_links;
         sd_event_source *wakeup;
         sd_event_source *drain_timer;
@@ -365,6 +369,7 @@ struct snapshot {
         struct source *source;
         const struct netns_entry *ns;
         struct holders holders;
+        bool undumped; /* there are such among them */
 };
 
 /* A socket of a dump, with the process that the look before it has found. */
@@ -379,6 +384,38 @@ static void on_found(const struct event *ev, size_t size, void *userdata) {
             ev->local_port <= snapshot->ns->ephemeral_last)
                 found.flags |= EVENT_AUTOBOUND;
         snapshot->source->args.emit(&found, size, snapshot->source->args.userdata);
+}
+
+/* Tells the programs what stands for this namespace in their calls. Kernels before 5.14 do not
+ * know. */
+static void name_namespace(struct source *s, const struct netns_entry *e) {
+        uint64_t cookie = 0;
+        socklen_t size = sizeof(cookie);
+
+        if (getsockopt(e->diag_fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) >= 0)
+                (void) bpf_map_update_elem(bpf_map__fd(s->skeleton->maps.namespaces), &cookie,
+                                           &e->inode, BPF_ANY);
+}
+
+static bool is_dumped(const struct event *ev) {
+        return ev->transport == IPPROTO_TCP || ev->transport == IPPROTO_UDP;
+}
+
+/* Sockets that are in no dump: what the look at the open files has found of them is all there is.
+ */
+static void emit_undumped(const struct snapshot *snapshot, uint32_t netns) {
+        uint64_t last = 0;
+
+        for (size_t i = 0; snapshot->undumped && i < snapshot->holders.n; i++) {
+                struct event found = snapshot->holders.events[i];
+
+                if (found.netns != netns || found.cookie == last || is_dumped(&found))
+                        continue;
+                /* Of several processes that hold it the first one. */
+                last = found.cookie;
+                found.type = EVENT_FOUND;
+                snapshot->source->args.emit(&found, sizeof(found), snapshot->source->args.userdata);
+        }
 }
 
 static void emit_mark(struct source *s, enum event_type type, uint32_t netns) {
@@ -407,8 +444,10 @@ static int dump_namespaces(struct snapshot *snapshot, const struct netns_set *se
                 int r;
 
                 snapshot->ns = e;
+                name_namespace(s, e);
                 r = diag_dump(e->diag_fd, e->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, on_found,
                               snapshot);
+                emit_undumped(snapshot, e->inode);
                 drain_ring(s);
                 /* Marked: it is the truth. */
                 e->userdata = r >= 0 ? s : NULL;
@@ -434,6 +473,8 @@ static int take_snapshot(struct source *s) {
         }
         drain_ring(s);
         result = read_holders(s, &snapshot.holders);
+        for (size_t i = 0; i < snapshot.holders.n && !snapshot.undumped; i++)
+                snapshot.undumped = !is_dumped(&snapshot.holders.events[i]);
         r = dump_namespaces(&snapshot, &set);
         /* Held any longer, their sockets would keep namespaces and all of their devices alive. */
         netns_done(&set);
@@ -454,8 +495,8 @@ static int attach_cgroup_programs(struct source *s) {
         struct bpf_program *const programs[] = {
                 s->skeleton->progs.udp_bind4,    s->skeleton->progs.udp_bind6,
                 s->skeleton->progs.udp_connect4, s->skeleton->progs.udp_connect6,
-                s->skeleton->progs.udp_release,  s->skeleton->progs.udp_peer4,
-                s->skeleton->progs.udp_peer6,
+                s->skeleton->progs.udp_release,  s->skeleton->progs.raw_made,
+                s->skeleton->progs.udp_peer4,    s->skeleton->progs.udp_peer6,
         };
         /* The last two are a tax on every datagram: for those who want them. */
         size_t n = sizeof(programs) / sizeof(programs[0]) - (s->args.udp_peers ? 0 : 2);

@@ -86,7 +86,7 @@ struct source {
         bool snapshot_open; /* begun and not ended */
         bool without_udp;
         bool stopping;
-        char limits[512];
+        char limits[640];
 };
 
 static uint64_t clock_usec(clockid_t clock) {
@@ -629,7 +629,9 @@ static const char *netlink_limits(struct source *s) {
                "sock_diag tells no processes: owners are looked up in /proc, for sockets that "
                "a dump saw (every 1 to 5 s); refused attempts are not seen; of connections too "
                "short for a dump those that failed or that this host reset lack the remote port; "
-               "UDP sockets on ephemeral ports are not taken for listeners");
+               "UDP sockets on ephemeral ports are not taken for listeners; UDP-Lite, SCTP, raw "
+               "and "
+               "packet sockets are not seen");
         if (s->without_udp)
                 append(s, &length, "; no UDP: the kernel has no udp_diag");
         if (s->set.n_skipped > 0)

@@ -36,10 +36,12 @@
 #define SELFTEST_TURN_USEC 20000U
 /*
  * To be sure, the table of open sockets is compared with the kernel's: when it has been quiet for a
- * moment, and now and then while it is not; at most one part in so many of the time.
+ * moment, now and then while it is not, and seldom when nothing happens (of packet sockets nothing
+ * else tells); at most one part in so many of the time.
  */
 #define AUDIT_QUIET_USEC  2000000U
 #define AUDIT_BUSY_USEC   30000000U
+#define AUDIT_IDLE_USEC   60000000U
 #define AUDIT_SHARE       100U
 #define STATUS_USEC       1000000U /* STATUS= follows a change within this time */
 #define PORT_LOOKUP_USEC  1000000U
@@ -252,17 +254,19 @@ static void arm(sd_event_source *timer, bool *armed, uint64_t usec) {
         *armed = true;
 }
 
+static void set_audit(struct recorder *r, uint64_t due) {
+        sd_event_source_set_time(r->audit_timer,
+                                 due > r->next_audit_usec ? due : r->next_audit_usec);
+        sd_event_source_set_enabled(r->audit_timer, SD_EVENT_ONESHOT);
+}
+
+/* Something has happened: the next audit comes when that is over. */
 static void arm_audit(struct recorder *r, uint64_t now) {
         uint64_t due = now + AUDIT_QUIET_USEC;
 
         if (r->audit_latest_usec == 0)
                 r->audit_latest_usec = now + AUDIT_BUSY_USEC;
-        if (due > r->audit_latest_usec)
-                due = r->audit_latest_usec;
-        if (due < r->next_audit_usec)
-                due = r->next_audit_usec;
-        sd_event_source_set_time(r->audit_timer, due);
-        sd_event_source_set_enabled(r->audit_timer, SD_EVENT_ONESHOT);
+        set_audit(r, due < r->audit_latest_usec ? due : r->audit_latest_usec);
 }
 
 static void on_batch_done(void *userdata) {
@@ -578,6 +582,7 @@ static int on_audit_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         (void) usec;
         r->audit_latest_usec = 0;
         begin = now_ns(CLOCK_MONOTONIC) / 1000;
+        set_audit(r, begin + AUDIT_IDLE_USEC);
         r->ops->resync(r->source);
         now = now_ns(CLOCK_MONOTONIC) / 1000;
         r->next_audit_usec = now + (now - begin) * AUDIT_SHARE;
@@ -853,6 +858,7 @@ int recorder_run(const struct recorder_options *options, struct config *config) 
         snprintf(message, sizeof(message), "Recording with the source %s.", r->ops->name);
         snprintf(field, sizeof(field), "SOURCE=%s", r->ops->name);
         log_event(LOG_INFO, MESSAGE_STARTED, message, field, NULL);
+        set_audit(r, now_ns(CLOCK_MONOTONIC) / 1000 + AUDIT_IDLE_USEC);
         tell_status(r);
         (void) sd_notify(0, "READY=1");
 

@@ -141,10 +141,34 @@ static void set_addresses(struct record *r, const struct event *ev) {
                 memcpy(r->local, ev->local, 16);
                 memcpy(r->remote, ev->remote, 16);
         }
-        r->family = ev->family == AF_INET || mapped ? FAMILY_IPV4 : FAMILY_IPV6;
+        r->family = ev->family == AF_PACKET           ? FAMILY_PACKET
+                    : ev->family == AF_INET || mapped ? FAMILY_IPV4
+                                                      : FAMILY_IPV6;
         r->local_port = ev->local_port;
         r->remote_port = ev->remote_port;
         r->ifindex = ev->ifindex;
+}
+
+static uint8_t transport_of(const struct event *ev) {
+        switch (ev->transport) {
+        case IPPROTO_UDP:
+                return TRANSPORT_UDP;
+        case IPPROTO_UDPLITE:
+                return TRANSPORT_UDPLITE;
+        case IPPROTO_SCTP:
+                return TRANSPORT_SCTP;
+        case IPPROTO_RAW:
+                return TRANSPORT_RAW;
+        case EVENT_TRANSPORT_PACKET:
+                return TRANSPORT_PACKET;
+        default:
+                return TRANSPORT_TCP;
+        }
+}
+
+/* Has it states? The others listen as soon as they are bound, or made. */
+static bool has_states(const struct event *ev) {
+        return ev->transport == IPPROTO_TCP || ev->transport == IPPROTO_SCTP;
 }
 
 static void record_begin(const struct tracker *t, struct record *ret, const struct event *ev,
@@ -156,7 +180,7 @@ static void record_begin(const struct tracker *t, struct record *ret, const stru
                 .owner = OWNER_NONE,
                 .holder = OWNER_NONE,
                 .kind = (uint8_t) kind,
-                .transport = ev->transport == IPPROTO_UDP ? TRANSPORT_UDP : TRANSPORT_TCP,
+                .transport = transport_of(ev),
                 .cookie = ev->cookie,
         };
         set_addresses(ret, ev);
@@ -701,7 +725,7 @@ static void udp_peer(struct tracker *t, const struct event *ev) {
 static void handle_release(struct tracker *t, const struct event *ev) {
         struct entry e;
 
-        if (ev->transport != IPPROTO_UDP || !entry_find(t, ev->cookie, &e))
+        if (has_states(ev) || !entry_find(t, ev->cookie, &e))
                 return;
         if (e.extent == LIVE_LISTENERS)
                 listener_close(t, &e, ev, 0);
@@ -712,7 +736,7 @@ static void handle_release(struct tracker *t, const struct event *ev) {
 /* ---- Looks: snapshots and later finds ---- */
 
 static bool found_is_listener(const struct event *ev) {
-        if (ev->transport == IPPROTO_UDP)
+        if (!has_states(ev))
                 return !(ev->flags & EVENT_CONNECTED);
         return ev->new_state == TCP_LISTEN;
 }
@@ -792,7 +816,7 @@ static void found_again(struct tracker *t, const struct entry *e, const struct e
                 r.exposure = (uint8_t) record_exposure(r.family, r.local);
                 listener_announce(t, &r);
         } else if (r.flags & RECORD_PENDING) {
-                if (ev->transport != IPPROTO_TCP || ev->new_state == TCP_SYN_SENT)
+                if (!has_states(ev) || ev->new_state == TCP_SYN_SENT)
                         return;
                 connection_establish(t, e, ev);
                 return;
@@ -905,7 +929,7 @@ static void handle_destroyed(struct tracker *t, const struct event *ev) {
          */
         record_begin(t, &r, ev, RECORD_OPEN);
         if ((ev->local_port == 0 && ev->remote_port == 0) ||
-            (ev->transport == IPPROTO_UDP && !(ev->flags & EVENT_CONNECTED)) ||
+            (!has_states(ev) && !(ev->flags & EVENT_CONNECTED)) ||
             (ev->remote_port == 0 && record_exposure(r.family, r.remote) == EXPOSURE_ANY))
                 return;
         r.flags = RECORD_FOUND;

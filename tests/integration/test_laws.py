@@ -16,6 +16,7 @@ ROOMS = {
     "daemon/record": [
         "daemon/record/",
         "daemon/config.h",
+        "daemon/policy.h",
         "daemon/log.h",
         "daemon/messages.h",
         "lib/",
@@ -24,6 +25,7 @@ ROOMS = {
     "daemon/answer": ["daemon/answer/", "wire/", "lib/"],
     "daemon": [
         "daemon/config.h",
+        "daemon/policy.h",
         "daemon/conffile.h",
         "daemon/log.h",
         "daemon/messages.h",
@@ -31,7 +33,7 @@ ROOMS = {
         "lib/",
         "bpf/",
     ],
-    "cli": ["cli/", "lib/record.h", "lib/ports.h", "wire/utf8.h"],
+    "cli": ["cli/", "lib/record.h", "lib/ports.h", "lib/rules.h", "wire/utf8.h"],
 }
 
 # Libraries by the first part of their headers' path, and the rooms that must not know them.

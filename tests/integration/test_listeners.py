@@ -2,6 +2,7 @@
 """Listeners: what is open, what was, and how each is described."""
 
 import os
+import socket
 
 import pytest
 
@@ -255,3 +256,40 @@ def test_other_namespaces(daemon, situations):
         wait_until(lambda: find() == [] or find() is None, deadline=15)
     finally:
         other.close()
+
+
+OTHERS = {
+    # transport: (how it is made, what it is bound to, port that stands for it)
+    "udplite": ((socket.AF_INET, socket.SOCK_DGRAM, 136), ("127.0.0.1", 7201), 7201),
+    "raw": ((socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), None, socket.IPPROTO_ICMP),
+    "packet": ((socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)), None, 3),
+}
+
+
+@pytest.mark.parametrize("transport", OTHERS)
+def test_other_transports(shared, source, transport):
+    made, address, port = OTHERS[transport]
+    with shared.namespace.entered():
+        s = socket.socket(*made)
+    if address:
+        s.bind(address)
+
+    def find():
+        return [l for l in shared.listeners(transport=transport, ports=[port])]
+
+    if source == "netlink":
+        # It says that it does not see them, and must not take them for something else.
+        shared.settle()
+        assert "packet sockets are not seen" in shared.status()["source_detail"]
+        assert [l for l in shared.listeners() if l["local"]["port"] == port] == []
+        s.close()
+        return
+    (l,) = wait_until(find, f"the {transport} socket")
+    assert l["owner"]["pid"] == os.getpid()
+    # Nothing tells of packet sockets but the look that is taken now and then.
+    assert l["owner"]["attribution"] == ("lookup" if transport == "packet" else "exact")
+    assert l["family"] == ("packet" if transport == "packet" else "ipv4")
+    assert l["local"]["address"] == {"udplite": "127.0.0.1", "raw": "0.0.0.0", "packet": "*"}[transport]
+    s.close()
+    wait_until(lambda: not find(), "its end", deadline=20)
+    assert shared.wait_event("unlisten", port, transport=transport)["listener"]["id"] == l["id"]
