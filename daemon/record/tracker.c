@@ -866,6 +866,15 @@ static uint64_t *ended_at(struct tracker *t, uint64_t cookie) {
         return &t->ended[cookie % ENDED];
 }
 
+/*
+ * connect() tells that it begins before the socket is where a dump finds it: one that was told just
+ * before the dump has the next one, too, to show up in.
+ */
+static bool is_young(const struct tracker *t, const struct entry *e) {
+        return (e->record->flags & (RECORD_PENDING | RECORD_FOUND)) == RECORD_PENDING &&
+               e->extent == LIVE_CONNECTIONS && t->epochs[e->extent][e->slot] + 1 == t->epoch;
+}
+
 /* Sockets of the dumped namespaces that neither the dump nor an event since its start has shown. */
 static void sweep(struct tracker *t, const struct event *ev) {
         unsigned n = ev->flags & EVENT_LISTENERS_ONLY ? 1 : 2;
@@ -885,6 +894,8 @@ static void sweep(struct tracker *t, const struct event *ev) {
                                 continue;
                         }
                         if (ev->netns != 0 && e.record->netns != ev->netns)
+                                continue;
+                        if (is_young(t, &e))
                                 continue;
                         *ended_at(t, e.record->cookie) = e.record->cookie;
                         if (extent == LIVE_LISTENERS)
