@@ -148,14 +148,18 @@ void ask_parameters(struct buf *b, const struct args *args, const struct ask *as
         buf_char(b, '}');
 }
 
-int ask_connect(struct client **ret, const struct args *args) {
+const char *ask_socket(const struct args *args) {
         const char *path = args->socket;
-        int r;
 
         if (!path)
                 path = getenv("PORTWATCH_SOCKET");
-        if (!path || !*path)
-                path = RUNSTATEDIR "/portwatch/portwatch.sock";
+        return path && *path ? path : RUNSTATEDIR "/portwatch/portwatch.sock";
+}
+
+int ask_connect(struct client **ret, const struct args *args) {
+        const char *path = ask_socket(args);
+        int r;
+
         r = client_connect(ret, path);
         if (r >= 0)
                 return STATUS_FINE;
@@ -305,4 +309,34 @@ int ask_all(struct client *c, const struct args *args, const char *method, const
                         status = ask_receive(c, reader, false, ret);
         } while (status == STATUS_FINE && ret->continues);
         return status;
+}
+
+int ask_status_quietly(const struct args *args, struct client **ret_client,
+                       struct reply_status *ret) {
+        const struct reply_reader reader = { .shape = REPLY_STATUS };
+        struct client *c;
+        struct reply reply;
+        char why[256], *text;
+        int r;
+
+        *ret_client = NULL;
+        r = client_connect(&c, ask_socket(args));
+        if (r < 0)
+                return r;
+        r = client_call(c, "io.portwatch.Status", NULL, false);
+        if (r >= 0)
+                r = client_receive(c, CLIENT_TIMEOUT_USEC, &text);
+        if (r == 0)
+                r = -ECONNRESET;
+        if (r > 0)
+                r = reply_read(text, &reader, &reply, why);
+        if (r >= 0 && reply.error.data)
+                r = -EACCES;
+        if (r < 0) {
+                client_close(c);
+                return r;
+        }
+        *ret = reply.status;
+        *ret_client = c;
+        return 0;
 }

@@ -33,6 +33,9 @@ bool ask_wants(const struct args *args, const struct reply_socket *socket);
 void ask_parameters(struct buf *b, const struct args *args, const struct ask *ask,
                     enum reply_shape shape);
 
+/* Where portwatchd answers, as the command line, the environment or the installation says. */
+const char *ask_socket(const struct args *args);
+
 /* Connects to portwatchd. An exit status; other than STATUS_FINE it has been said why. */
 int ask_connect(struct client **ret, const struct args *args);
 
@@ -51,6 +54,13 @@ int ask_receive(struct client *c, const struct reply_reader *reader, bool follow
 /* Sends the call and reads all answers to it. An exit status. */
 int ask_all(struct client *c, const struct args *args, const char *method, const struct ask *ask,
             const struct reply_reader *reader, struct reply *ret);
+
+/*
+ * Asks for the status without a word on what may be wrong: 0, or negative errno. *ret points into
+ * the client, which the caller closes; it is NULL on failure.
+ */
+int ask_status_quietly(const struct args *args, struct client **ret_client,
+                       struct reply_status *ret);
 
 /* Says what ran out (negative errno of lines_add() and the like). STATUS_FAILURE. */
 int ask_failed(int error);

@@ -59,6 +59,9 @@ struct column {
 
 #define COLUMNS_MAX 48
 
+/* What tables of listeners show unless told otherwise. */
+#define COLUMNS_LISTENERS "PROTO,LOCAL,SERVICE,PROCESS,PID,USER,UNIT,EXPOSURE,OPENED"
+
 struct columns {
         const struct column *list[COLUMNS_MAX];
         size_t n;

@@ -32,6 +32,9 @@ static const struct verb {
         { "port", "PORT...", 1, -1, VERB_PORT, verb_port, "what a port is, and who listens there" },
         { "status", "", 0, 0, VERB_STATUS, verb_status,
           "how the record is being made, and what it lacks" },
+        { "check", "", 0, 0, VERB_CHECK, verb_check, "does a rule expect all that listens" },
+        { "expect", "RULE", 0, -1, VERB_EXPECT, verb_expect,
+          "add a rule to expect a listener by; see --current, --remove, --list, --check" },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -67,9 +70,10 @@ static const struct verb *find_verb(const char *name) {
         return NULL;
 }
 
-static int usage(void) {
+/* Whoever monitors would take 2 for a finding. */
+static int usage(const struct args *args) {
         (void) fprintf(stderr, "Try: portctl --help\n");
-        return STATUS_USAGE;
+        return args->monitoring ? STATUS_UNREACHABLE : STATUS_USAGE;
 }
 
 static int run(int argc, char **argv) {
@@ -78,7 +82,7 @@ static int run(int argc, char **argv) {
         int n;
 
         if (args_parse(&args, argc, argv) < 0)
-                return usage();
+                return usage(&args);
         if (args.help)
                 return help();
         if (args.version) {
@@ -89,17 +93,17 @@ static int run(int argc, char **argv) {
                 verb = find_verb(args.operands[0]);
                 if (!verb) {
                         (void) fprintf(stderr, "portctl: %.64s is no verb\n", args.operands[0]);
-                        return usage();
+                        return usage(&args);
                 }
         }
         n = args.n_operands > 0 ? args.n_operands - 1 : 0;
         if (n < verb->min || (verb->max >= 0 && n > verb->max)) {
                 (void) fprintf(stderr, "portctl: %s takes %s\n", verb->name,
                                verb->max == 0 ? "no operands" : verb->operands);
-                return usage();
+                return usage(&args);
         }
         if (args_check(&args, verb->bit, verb->name) < 0)
-                return usage();
+                return usage(&args);
         if (args.host)
                 return remote_run(&args, argc, argv);
         return verb->run(&args);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/fields.h"
 #include "cli/reply.h"
+#include "lib/record.h"
 
 static const struct reply_socket no_socket = {
         .id = REPLY_NULL,
@@ -372,4 +374,18 @@ int reply_read(const char *text, const struct reply_reader *reader, struct reply
                 (void) snprintf(why, 256, "the field %.*s is missing", (int) d.missing->token.n - 3,
                                 d.missing->token.text + 1);
         return r;
+}
+
+/* "fe80::1%eth0" and the like have a scope. */
+int reply_address(const struct endpoint *e, unsigned family, uint8_t ret[static 16]) {
+        const struct json_string *s = &e->address;
+        const char *scope = memchr(s->data, '%', s->size);
+        size_t n = scope ? (size_t) (scope - s->data) : s->size;
+        char text[INET6_ADDRSTRLEN];
+
+        if (n >= sizeof(text))
+                return -EPROTO;
+        memcpy(text, s->data, n);
+        text[n] = '\0';
+        return inet_pton(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, text, ret) == 1 ? 0 : -EPROTO;
 }

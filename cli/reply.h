@@ -193,6 +193,12 @@ struct reply_reader {
 };
 
 /*
+ * The bytes of an address of that family (of record.h), without its scope: the first four of IPv4,
+ * the rest stays. 0, or -EPROTO when it is none.
+ */
+int reply_address(const struct endpoint *e, unsigned family, uint8_t ret[static 16]);
+
+/*
  * Reads the answer at text, padded as json.h wants it, handing its rows to the reader as they are
  * met. Returns 0, or -EBADMSG (no JSON), -EPROTO (not what the interface says) with a sentence in
  * why, or what the reader returned.

@@ -9,7 +9,6 @@
 
 /* What is open now: listeners and connections; and counts. */
 
-#define LISTENERS_COLUMNS   "PROTO,LOCAL,SERVICE,PROCESS,PID,USER,UNIT,EXPOSURE,OPENED"
 #define CONNECTIONS_COLUMNS "PROTO,DIR,LOCAL,PEER,SERVICE,PROCESS,PID,OPENED"
 
 /*
@@ -65,7 +64,7 @@ int verb_listeners(const struct args *args) {
 
         if (args->follow)
                 return follow_events(args, &events, args->lines);
-        return show(args, "Listeners", REPLY_LISTENERS, SET_LISTENERS, LISTENERS_COLUMNS,
+        return show(args, "Listeners", REPLY_LISTENERS, SET_LISTENERS, COLUMNS_LISTENERS,
                     "listener", "listeners");
 }
 

@@ -48,19 +48,6 @@ static void pause_usec(uint64_t usec) {
         (void) nanosleep(&ts, NULL);
 }
 
-/* "fe80::1%eth0" without its scope. */
-static int read_address(const struct json_string *s, unsigned family, uint8_t ret[static 16]) {
-        char text[INET6_ADDRSTRLEN];
-        const char *scope = memchr(s->data, '%', s->size);
-        size_t n = scope ? (size_t) (scope - s->data) : s->size;
-
-        if (n >= sizeof(text))
-                return -EPROTO;
-        memcpy(text, s->data, n);
-        text[n] = '\0';
-        return inet_pton(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, text, ret) == 1 ? 0 : -EPROTO;
-}
-
 static int take_row(const struct row *row, void *userdata) {
         const struct reply_socket *s = &row->socket;
         struct verification *v = userdata;
@@ -76,9 +63,9 @@ static int take_row(const struct row *row, void *userdata) {
         /* To whom UDP is connected is not compared. */
         if (connection && id.transport == TRANSPORT_UDP)
                 return 0;
-        r = read_address(&s->local.address, id.family, id.local);
+        r = reply_address(&s->local, id.family, id.local);
         if (r >= 0 && connection)
-                r = read_address(&s->remote.address, id.family, id.remote);
+                r = reply_address(&s->remote, id.family, id.remote);
         return r < 0 ? r : sockset_add(&v->record, &id);
 }
 

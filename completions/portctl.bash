@@ -22,9 +22,24 @@ __portctl_list() {
         compopt -o nospace 2>/dev/null
 }
 
+# What stands behind expect: files to check, a rule to remove, or the words of a new one.
+__portctl_expect() {
+        if [[ " ${COMP_WORDS[*]} " == *' --check '* ]]; then
+                COMPREPLY=($(compgen -f -- "$cur"))
+        elif [[ " ${COMP_WORDS[*]} " == *' --remove '* ]]; then
+                local IFS=$'\n'
+                COMPREPLY=($(portctl expect --list 2>/dev/null | sed 's/^[^ ]*: //' | grep -F -e "$cur"))
+                [[ ${#COMPREPLY[@]} == 1 ]] && COMPREPLY=("'${COMPREPLY[0]}'")
+        else
+                COMPREPLY=($(compgen -W 'tcp/ udp/ address= exposure= unit= executable= name= user= container= netns= from=' -- "$cur"))
+                compopt -o nospace 2>/dev/null
+        fi
+}
+
 _portctl() {
-        local verbs='listeners connections inbound outbound history follow counts port status'
-        local common='--no-legend --no-pager -j --json= -H --host= --socket= -h --help --version'
+        local verbs='listeners connections inbound outbound refused history follow counts port status check expect'
+        local common='-H --host= --socket= -h --help --version'
+        local shown='--no-legend --no-pager -j --json='
         local sockets='-t --tcp -u --udp -4 --ipv4 -6 --ipv6 --port= --process= --unit= --user= --container= --netns= --category= --columns='
         local times='-S --since= -U --until= -n --lines= -f --follow -r --reverse'
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
@@ -61,7 +76,8 @@ _portctl() {
         --container) COMPREPLY=($(compgen -W "$(__portctl_values CONTAINER)" -- "$cur")); return ;;
         --user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
         --netns) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-        --since | -S | --until | -U)
+        --config) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+        --since | -S | --until | -U | --new-since)
                 COMPREPLY=($(compgen -W 'now today yesterday -1h -1d' -- "$cur")); return ;;
         --host | -H) COMPREPLY=($(compgen -A hostname -- "$cur")); return ;;
         --socket) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -70,18 +86,25 @@ _portctl() {
 
         if [[ $cur == -* ]]; then
                 options=$common
+                [[ $verb != expect ]] && options+=" $shown"
                 case $verb in
-                listeners) options+=" $sockets $times" ;;
-                connections | inbound | outbound) options+=" $sockets --peer= $times" ;;
-                history) options+=" $sockets --peer= --kind= $times" ;;
-                follow) options+=" $sockets --peer= --kind= -n --lines= -f --follow" ;;
-                counts) options+=" $sockets --peer= --by= -S --since=" ;;
+                listeners) options+=" $sockets --unexpected --new-since= $times" ;;
+                connections | inbound | outbound) options+=" $sockets --peer= --unexpected $times" ;;
+                refused) options+=" $sockets --peer= $times" ;;
+                history) options+=" $sockets --peer= --unexpected --new-since= --kind= $times" ;;
+                follow) options+=" $sockets --peer= --unexpected --new-since= --kind= -n --lines= -f --follow" ;;
+                counts) options+=" $sockets --peer= --unexpected --by= -S --since=" ;;
                 port) options+=' -t --tcp -u --udp' ;;
+                status) options+=' --verify' ;;
+                check) options+=" $sockets --monitoring" ;;
+                expect) options+=' --current --dry-run --remove --list --check --config=' ;;
                 esac
                 COMPREPLY=($(compgen -W "$options" -- "$cur"))
                 [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
         elif [[ $verb == port ]]; then
                 COMPREPLY=($(compgen -W "$(__portctl_values PORT)" -- "$cur"))
+        elif [[ $verb == expect ]] && ((i < COMP_CWORD)); then
+                __portctl_expect
         elif ((i >= COMP_CWORD)); then
                 COMPREPLY=($(compgen -W "$verbs" -- "$cur"))
         fi

@@ -19,11 +19,14 @@ VERBS = [
     "connections",
     "inbound",
     "outbound",
+    "refused",
     "history",
     "follow",
     "counts",
     "port",
     "status",
+    "check",
+    "expect",
 ]
 
 
@@ -108,18 +111,24 @@ def test_what_is_offered_is_taken(build, verb):
         "--container": "a",
         "--columns": "help",
         "--socket": "/nonexistent",
+        "--new-since": "7d",
+        "--config": "/nonexistent",
     }
+    # Never the rules of this machine.
+    operands = {"port": ["22"], "expect": ["tcp/22", "--config=/nonexistent"]}
     for option in options(build)[0]:
         if option in ("--host", "--help", "--version"):
             continue
         arguments = [option + ("=" + value[option] if option in value else "")]
+        if option in ("--current", "--list"):
+            operands["expect"] = ["--config=/nonexistent"]
         done = subprocess.run(
             [
                 build.portctl,
                 "--socket=/nonexistent",
                 verb,
                 *arguments,
-                *(["22"] if verb == "port" else []),
+                *operands.get(verb, []),
             ],
             capture_output=True,
             text=True,
