@@ -1,83 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "unit.h"
-
-#include <arpa/inet.h>
+#include "rulings.h"
 
 #include "lib/ports.h"
-#include "lib/rules.h"
 
-/* Which rule expects which listener, and what is suggested for one. */
-
-static struct rules *rules_of(const char *text) {
-        struct rule_error error = {};
-        struct rules *rules = NULL;
-        int r;
-
-        assert_int_equal(rules_new(&rules), 0);
-        r = rules_parse(rules, text, strlen(text), "test.rules", &error);
-        if (r < 0)
-                fail_msg("%s: %d, %u:%u: %s", text, r, error.line, error.column, error.message);
-        return rules;
-}
-
-static void put_address(const char *text, uint8_t *ret_family, uint8_t ret[static 16]) {
-        memset(ret, 0, 16);
-        *ret_family = FAMILY_IPV4;
-        if (inet_pton(AF_INET, text, ret) == 1)
-                return;
-        *ret_family = FAMILY_IPV6;
-        assert_int_equal(inet_pton(AF_INET6, text, ret), 1);
-}
-
-static struct record listener(unsigned transport, const char *address, unsigned port) {
-        struct record r = { .kind = RECORD_LISTEN, .transport = (uint8_t) transport, .netns = 7 };
-
-        put_address(address, &r.family, r.local);
-        r.local_port = (uint16_t) port;
-        r.exposure = (uint8_t) record_exposure(r.family, r.local);
-        return r;
-}
+/* Which rule expects which listener, and allows which connection. */
 
 static struct record inbound(const char *address, unsigned port, const char *remote) {
-        struct record r = listener(TRANSPORT_TCP, address, port);
+        struct record r = ruling_listener(TRANSPORT_TCP, address, port);
         uint8_t family;
 
         r.kind = RECORD_OPEN;
         r.direction = DIRECTION_INBOUND;
-        put_address(remote, &family, r.remote);
+        ruling_address(remote, &family, r.remote);
         assert_int_equal(family, r.family);
         r.remote_port = 40000;
         return r;
 }
 
-static const struct owner sshd = {
-        .pid = 10,
-        .uid = 0,
-        .name = "sshd",
-        .executable = "/usr/sbin/sshd",
-        .unit = "ssh.service",
-};
-static const struct owner manager = {
-        .pid = 1,
-        .uid = 0,
-        .name = "systemd",
-        .executable = "/usr/lib/systemd/systemd",
-        .unit = "ssh.socket",
-};
-static const struct owner boxed = {
-        .pid = 20,
-        .uid = 1000,
-        .name = "a b",
-        .executable = "/opt/a b",
-        .unit = "docker-1.scope",
-        .container = "docker:0123456789ab",
-};
-static const struct owner unknown = { .uid = UID_UNKNOWN };
-
 static unsigned match(const char *text, const struct record *r, const struct owner *owner,
                       const struct owner *holder) {
         const struct rule_subject subject = { r, owner, holder };
-        struct rules *rules = rules_of(text);
+        struct rules *rules = ruling_rules(text);
         unsigned n = rules_match(rules, &subject);
 
         rules_free(rules);
@@ -97,7 +40,7 @@ static void test_transport_and_ports(void **state) {
 
         (void) state;
         assert_int_equal(ports_ephemeral_range(&first, &last), 0);
-        r = listener(TRANSPORT_TCP, "0.0.0.0", 80);
+        r = ruling_listener(TRANSPORT_TCP, "0.0.0.0", 80);
         assert_true(fits("tcp/80", &r, NULL));
         assert_true(fits("any/80", &r, NULL));
         assert_true(fits("any/any", &r, NULL));
@@ -110,23 +53,23 @@ static void test_transport_and_ports(void **state) {
         assert_false(fits("refused rate=1/1", &r, NULL));
         assert_false(fits("", &r, NULL));
         for (unsigned port = 78; port <= 92; port++) {
-                r = listener(TRANSPORT_UDP, "::", port);
+                r = ruling_listener(TRANSPORT_UDP, "::", port);
                 assert_int_equal(fits("udp/80-90", &r, NULL), port >= 80 && port <= 90);
                 assert_int_equal(fits("udp/80,82,84-86,90", &r, NULL),
                                  port == 80 || port == 82 || (port >= 84 && port <= 86) ||
                                          port == 90);
         }
-        r = listener(TRANSPORT_TCP, "::", 1);
+        r = ruling_listener(TRANSPORT_TCP, "::", 1);
         assert_true(fits("tcp/1", &r, NULL));
         assert_true(fits("tcp/1-65535", &r, NULL));
-        r = listener(TRANSPORT_TCP, "::", 65535);
+        r = ruling_listener(TRANSPORT_TCP, "::", 65535);
         assert_true(fits("tcp/65535", &r, NULL));
         assert_true(fits("tcp/1-65535", &r, NULL));
         assert_false(fits("tcp/1-65534", &r, NULL));
         for (int step = -1; step <= 1; step++) {
-                r = listener(TRANSPORT_TCP, "::", (unsigned) (first + step));
+                r = ruling_listener(TRANSPORT_TCP, "::", (unsigned) (first + step));
                 assert_int_equal(fits("tcp/ephemeral", &r, NULL), step >= 0);
-                r = listener(TRANSPORT_TCP, "::", (unsigned) (last + step));
+                r = ruling_listener(TRANSPORT_TCP, "::", (unsigned) (last + step));
                 assert_int_equal(fits("tcp/ephemeral", &r, NULL), step <= 0);
         }
 }
@@ -166,37 +109,39 @@ static void test_owner_keys(void **state) {
                 { "unit=ssh name=ssh", false, false, false },
                 { "unit=ssh container=*", false, false, false },
         };
-        struct record r = listener(TRANSPORT_TCP, "0.0.0.0", 22);
+        struct record r = ruling_listener(TRANSPORT_TCP, "0.0.0.0", 22);
         char text[256];
 
         (void) state;
         for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 snprintf(text, sizeof(text), "tcp/22 %s", cases[i].keys);
-                if (fits(text, &r, &sshd) != cases[i].sshd ||
-                    fits(text, &r, &boxed) != cases[i].boxed ||
-                    fits(text, &r, &unknown) != cases[i].unknown ||
+                if (fits(text, &r, &ruling_sshd) != cases[i].sshd ||
+                    fits(text, &r, &ruling_boxed) != cases[i].boxed ||
+                    fits(text, &r, &ruling_unknown) != cases[i].unknown ||
                     fits(text, &r, NULL) != cases[i].unknown)
                         fail_msg("%s", text);
         }
 }
 
 static void test_owner_or_holder(void **state) {
-        struct record r = listener(TRANSPORT_TCP, "0.0.0.0", 22);
+        struct record r = ruling_listener(TRANSPORT_TCP, "0.0.0.0", 22);
 
         (void) state;
-        assert_int_equal(match("tcp/22 unit=ssh.socket", &r, &manager, &sshd), 1);
-        assert_int_equal(match("tcp/22 unit=ssh", &r, &manager, &sshd), 1);
-        assert_int_equal(match("tcp/22 unit=ssh", &r, NULL, &sshd), 1);
-        assert_int_equal(match("tcp/22 unit=ssh", &r, &manager, NULL), 0);
+        assert_int_equal(match("tcp/22 unit=ssh.socket", &r, &ruling_manager, &ruling_sshd), 1);
+        assert_int_equal(match("tcp/22 unit=ssh", &r, &ruling_manager, &ruling_sshd), 1);
+        assert_int_equal(match("tcp/22 unit=ssh", &r, NULL, &ruling_sshd), 1);
+        assert_int_equal(match("tcp/22 unit=ssh", &r, &ruling_manager, NULL), 0);
         /* All of one of them, not some of each. */
-        assert_int_equal(match("tcp/22 unit=ssh.socket name=sshd", &r, &manager, &sshd), 0);
-        assert_int_equal(match("tcp/22 unit=ssh.socket name=systemd", &r, &manager, &sshd), 1);
-        assert_int_equal(match("tcp/22 unit=ssh name=sshd", &r, &manager, &sshd), 1);
+        assert_int_equal(
+                match("tcp/22 unit=ssh.socket name=sshd", &r, &ruling_manager, &ruling_sshd), 0);
+        assert_int_equal(
+                match("tcp/22 unit=ssh.socket name=systemd", &r, &ruling_manager, &ruling_sshd), 1);
+        assert_int_equal(match("tcp/22 unit=ssh name=sshd", &r, &ruling_manager, &ruling_sshd), 1);
 }
 
 static void test_a_replaced_executable(void **state) {
-        struct record r = listener(TRANSPORT_TCP, "0.0.0.0", 22);
-        struct owner o = sshd;
+        struct record r = ruling_listener(TRANSPORT_TCP, "0.0.0.0", 22);
+        struct owner o = ruling_sshd;
 
         (void) state;
         strcpy(o.executable, "/usr/sbin/sshd (deleted)");
@@ -260,7 +205,7 @@ static void test_exposure_address_netns(void **state) {
 
         (void) state;
         for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-                struct record r = listener(TRANSPORT_TCP, cases[i].address, 80);
+                struct record r = ruling_listener(TRANSPORT_TCP, cases[i].address, 80);
 
                 if (strcmp(cases[i].address, "::") == 0)
                         r.flags |= RECORD_DUAL_STACK;
@@ -271,19 +216,20 @@ static void test_exposure_address_netns(void **state) {
 }
 
 static void test_the_first_one_counts(void **state) {
-        struct record r = listener(TRANSPORT_TCP, "0.0.0.0", 22);
-        const struct rule_subject subject = { .record = &r, .owner = &sshd };
+        struct record r = ruling_listener(TRANSPORT_TCP, "0.0.0.0", 22);
+        const struct rule_subject subject = { .record = &r, .owner = &ruling_sshd };
         struct rules *rules;
 
         (void) state;
-        assert_int_equal(match("tcp/22\ntcp/1-100\nany/any", &r, &sshd, NULL), 1);
-        assert_int_equal(match("any/any\ntcp/22\ntcp/1-100", &r, &sshd, NULL), 1);
-        assert_int_equal(match("udp/22\ntcp/1-100\ntcp/22", &r, &sshd, NULL), 2);
-        assert_int_equal(match("tcp/22 name=x\ntcp/22 name=y\ntcp/20-30\ntcp/22", &r, &sshd, NULL),
-                         3);
-        assert_int_equal(match("refused rate=1/1\n# c\ntcp/22", &r, &sshd, NULL), 2);
+        assert_int_equal(match("tcp/22\ntcp/1-100\nany/any", &r, &ruling_sshd, NULL), 1);
+        assert_int_equal(match("any/any\ntcp/22\ntcp/1-100", &r, &ruling_sshd, NULL), 1);
+        assert_int_equal(match("udp/22\ntcp/1-100\ntcp/22", &r, &ruling_sshd, NULL), 2);
+        assert_int_equal(
+                match("tcp/22 name=x\ntcp/22 name=y\ntcp/20-30\ntcp/22", &r, &ruling_sshd, NULL),
+                3);
+        assert_int_equal(match("refused rate=1/1\n# c\ntcp/22", &r, &ruling_sshd, NULL), 2);
         /* Of all texts, in their order. */
-        rules = rules_of("tcp/23");
+        rules = ruling_rules("tcp/23");
         assert_int_equal(rules_match(rules, &subject), 0);
         assert_int_equal(rules_parse(rules, "tcp/80\ntcp/22", 13, "b", NULL), 0);
         assert_int_equal(rules_parse(rules, "tcp/22", 6, "c", NULL), 0);
@@ -333,8 +279,8 @@ static void test_from(void **state) {
         (void) state;
         for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 struct record r = inbound(cases[i].local, 80, cases[i].remote);
-                const struct rule_subject subject = { .record = &r, .owner = &sshd };
-                struct rules *rules = rules_of(cases[i].text);
+                const struct rule_subject subject = { .record = &r, .owner = &ruling_sshd };
+                struct rules *rules = ruling_rules(cases[i].text);
                 int result = rules_match_inbound(rules, &subject);
 
                 rules_free(rules);
@@ -354,7 +300,7 @@ struct plain_rule {
         unsigned from; /* 10.from.0.0/16; 0: none */
 };
 
-static const struct owner *const owners[] = { &sshd, &manager, &boxed };
+static const struct owner *const owners[] = { &ruling_sshd, &ruling_manager, &ruling_boxed };
 
 static void put_plain(FILE *f, const struct plain_rule *p) {
         fprintf(f, "%s/", p->transport ? transport_name(p->transport) : "any");
@@ -437,7 +383,8 @@ static void test_like_a_plain_look(void **state) {
         for (unsigned i = 0; i < 20000; i++) {
                 unsigned port = (unsigned) unit_below(&seed, i % 4 ? 2100 : 65536), expected = 0;
                 const char *address = addresses[unit_below(&seed, 3)];
-                struct record r = listener(1 + (unsigned) unit_below(&seed, 2), address, port);
+                struct record r =
+                        ruling_listener(1 + (unsigned) unit_below(&seed, 2), address, port);
                 const struct rule_subject subject = {
                         .record = &r,
                         .owner = unit_below(&seed, 5) ? owners[unit_below(&seed, 3)] : NULL,
@@ -482,136 +429,6 @@ static void test_like_a_plain_look(void **state) {
         free(text);
 }
 
-/* ---- Suggestions ---- */
-
-static const char *suggest(const struct record *r, const struct owner *owner,
-                           const struct owner *holder) {
-        const struct rule_subject subject = { r, owner, holder };
-        static char text[RULE_TEXT_SIZE];
-
-        assert_int_equal(rule_suggest(&subject, 32768, 60999, text), 0);
-        return text;
-}
-
-static void test_suggestions(void **state) {
-        struct record r = listener(TRANSPORT_TCP, "0.0.0.0", 22);
-        struct owner o = sshd;
-
-        (void) state;
-        assert_string_equal(suggest(&r, &sshd, NULL), "tcp/22 unit=ssh.service exposure=any");
-        assert_string_equal(suggest(&r, &manager, &sshd), "tcp/22 unit=ssh.service exposure=any");
-        assert_string_equal(suggest(&r, &manager, NULL), "tcp/22 unit=ssh.socket exposure=any");
-        assert_string_equal(suggest(&r, &manager, &unknown), "tcp/22 unit=ssh.socket exposure=any");
-        assert_string_equal(suggest(&r, NULL, NULL), "tcp/22 exposure=any");
-        assert_string_equal(suggest(&r, &unknown, NULL), "tcp/22 exposure=any");
-        assert_string_equal(suggest(&r, &boxed, NULL),
-                            "tcp/22 container=docker:0123456789ab executable=\"/opt/a b\" "
-                            "exposure=any");
-        r = listener(TRANSPORT_UDP, "127.0.0.1", 32768);
-        strcpy(o.unit, "postgresql@15-main.service");
-        assert_string_equal(suggest(&r, &o, NULL),
-                            "udp/ephemeral unit=postgresql@15-main.service exposure=loopback");
-        r = listener(TRANSPORT_UDP, "fd00::1", 61000);
-        strcpy(o.unit, "session-3.scope");
-        assert_string_equal(suggest(&r, &o, NULL),
-                            "udp/61000 executable=/usr/sbin/sshd exposure=address");
-        strcpy(o.executable, "/usr/sbin/sshd (deleted)");
-        assert_string_equal(suggest(&r, &o, NULL),
-                            "udp/61000 executable=/usr/sbin/sshd exposure=address");
-        o.executable[0] = 0;
-        assert_string_equal(suggest(&r, &o, NULL), "udp/61000 name=sshd exposure=address");
-        strcpy(o.name, "a*\n\xff\"");
-        assert_string_equal(suggest(&r, &o, NULL),
-                            "udp/61000 name=\"a\\\\*??\\\"\" exposure=address");
-        o.name[0] = 0;
-        assert_string_equal(suggest(&r, &o, NULL), "udp/61000 user=0 exposure=address");
-        /* A path that no rule has room for. */
-        memset(o.executable, 'x', sizeof(o.executable) - 1);
-        o.executable[0] = '/';
-        strcpy(o.name, "long");
-        assert_string_equal(suggest(&r, &o, NULL), "udp/61000 name=long exposure=address");
-}
-
-/* Bytes as they come from strangers: any, but more often those that mean something in a rule. */
-static void random_string(uint64_t *seed, char *to, size_t size, const char *begin,
-                          const char *end) {
-        static const char *const pieces[] = { "*",  "?",    "[",        "]",    "\\",
-                                              "\"", " ",    "#",        "=",    "!",
-                                              "\t", "\x7f", "\xc3\xa9", "\xff", "\xef\xbf\xbd",
-                                              "-",  "^",    " #",       "\n",   "," };
-        size_t n = unit_below(seed, 4) ? unit_below(seed, 12) : unit_below(seed, size);
-
-        memset(to, 0, size);
-        strncat(to, begin, size - 1);
-        while (n-- > 0) {
-                char byte[2] = { (char) (1 + unit_below(seed, 255)), 0 };
-
-                if (unit_below(seed, 2))
-                        byte[0] = (char) ('a' + unit_below(seed, 26));
-                strncat(to, unit_below(seed, 3) ? byte : pieces[unit_below(seed, 20)],
-                        size - 1 - strlen(to));
-        }
-        strncat(to, end, size - 1 - strlen(to));
-}
-
-static void random_owner(uint64_t *seed, struct owner *ret) {
-        *ret = (struct owner){ .pid = 1, .uid = (uint32_t) unit_random(seed) };
-        if (unit_below(seed, 4) == 0)
-                ret->uid = UID_UNKNOWN;
-        if (unit_below(seed, 4) == 0)
-                random_string(seed, ret->unit, sizeof(ret->unit), "u",
-                              unit_below(seed, 4) ? ".service" : ".socket");
-        if (unit_below(seed, 3) == 0)
-                random_string(seed, ret->container, sizeof(ret->container), "", "");
-        if (unit_below(seed, 3) > 0)
-                random_string(seed, ret->executable, sizeof(ret->executable),
-                              unit_below(seed, 8) ? "/" : "",
-                              unit_below(seed, 8) ? "" : " (deleted)");
-        if (unit_below(seed, 3) > 0)
-                random_string(seed, ret->name, sizeof(ret->name), "", "");
-}
-
-static void test_what_is_suggested_fits(void **state) {
-        static const char *const addresses[] = { "0.0.0.0", "127.0.0.1", "10.0.0.1",
-                                                 "::",      "::1",       "fd00::1" };
-        uint64_t seed = 0x5347;
-        uint16_t first = 0, last = 0;
-
-        (void) state;
-        assert_int_equal(ports_ephemeral_range(&first, &last), 0);
-        for (unsigned i = 0; i < 20000; i++) {
-                struct record r = listener(1 + (unsigned) unit_below(&seed, 2),
-                                           addresses[unit_below(&seed, 6)],
-                                           (unsigned) unit_below(&seed, 65536));
-                struct rule_error error = {};
-                struct owner owner, holder;
-                const struct rule_subject subject = {
-                        .record = &r,
-                        .owner = unit_below(&seed, 8) ? &owner : NULL,
-                        .holder = unit_below(&seed, 3) ? NULL : &holder,
-                };
-                char text[RULE_TEXT_SIZE];
-                struct rules *rules;
-
-                random_owner(&seed, &owner);
-                random_owner(&seed, &holder);
-                assert_int_equal(rule_suggest(&subject, first, last, text), 0);
-                assert_int_equal(rules_new(&rules), 0);
-                if (rules_parse(rules, text, strlen(text), "x", &error) < 0)
-                        fail_msg("%u: %s: %u: %s", i, text, error.column, error.message);
-                if (rules_match(rules, &subject) != 1)
-                        fail_msg("%u: %s does not fit what it was made of", i, text);
-                /* And it is written as it would be. */
-                assert_string_equal(rules_text(rules, 1), text);
-                r.exposure = EXPOSURE_NONE;
-                put_address(record_exposure(r.family, r.local) == EXPOSURE_ANY ? "10.0.0.1"
-                                                                               : "0.0.0.0",
-                            &r.family, r.local);
-                assert_int_equal(rules_match(rules, &subject), 0);
-                rules_free(rules);
-        }
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_transport_and_ports),
@@ -622,8 +439,6 @@ int main(void) {
                 cmocka_unit_test(test_the_first_one_counts),
                 cmocka_unit_test(test_from),
                 cmocka_unit_test(test_like_a_plain_look),
-                cmocka_unit_test(test_suggestions),
-                cmocka_unit_test(test_what_is_suggested_fits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
