@@ -264,6 +264,9 @@ enum interest { SKIP, WANTED, IN_CALL };
  */
 #if defined(__TARGET_ARCH_x86)
 #define SYSCALL(regs) ((int) (regs)->orig_ax)
+#define TS_COMPAT     0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit call, numbered otherwise \
+                              */
+#define FOREIGN(task) ((task)->thread_info.status & TS_COMPAT)
 #define NR_CLOSE      3
 #define NR_DUP2       33
 #define NR_SHUTDOWN   48
@@ -272,6 +275,7 @@ enum interest { SKIP, WANTED, IN_CALL };
 #define NR_DUP3       292
 #elif defined(__TARGET_ARCH_arm64)
 #define SYSCALL(regs) ((regs)->syscallno)
+#define FOREIGN(task) 0
 #define NR_CLOSE      57
 #define NR_DUP2       NR_DUP3 /* there is none */
 #define NR_SHUTDOWN   210
@@ -286,6 +290,8 @@ static __always_inline bool in_closing_call(struct task_struct *task) {
         if (task->flags & PF_EXITING)
                 return true;
 #ifdef SYSCALL
+        if (FOREIGN(task))
+                return false;
         switch (SYSCALL((struct pt_regs *) bpf_task_pt_regs(task))) {
         case NR_CLOSE:
 #if NR_DUP2 != NR_DUP3
@@ -433,12 +439,14 @@ static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_
 struct call {
         __u64 cookie; /* 0: a free line */
         __u64 state;
+        __u64 order; /* the lower, the older */
 };
 
 #define CALLS 4
 
 struct calls {
         struct call lines[CALLS];
+        __u64 next_order;
         __u64 in_second; /* whoever interrupts now is seen by the first program alone */
 };
 
@@ -452,19 +460,29 @@ struct {
 /* Read by the recorder: what the first program was not called for and the second one was. */
 __u64 rescued_events = 0;
 
+/*
+ * Nobody interrupts this to write, too: the kernel does not call the first program then. Of lines
+ * that are all taken the oldest was left behind: the younger ones may be of who was interrupted.
+ */
 static __always_inline void write_down(struct calls *c, __u64 cookie, __u64 state) {
-        for (unsigned int i = 0; i < CALLS; i++)
-                if (c->lines[i].cookie == 0) {
-                        c->lines[i].state = state;
-                        barrier();
-                        c->lines[i].cookie = cookie;
-                        return;
+        struct call *line = &c->lines[0];
+
+        for (unsigned int i = 0; i < CALLS; i++) {
+                struct call *l = &c->lines[i];
+
+                if (l->cookie == 0) {
+                        line = l;
+                        break;
                 }
-        /* All were left behind, or nearly so. */
-        for (unsigned int i = 1; i < CALLS; i++)
-                c->lines[i].cookie = 0;
-        c->lines[0].state = state;
-        c->lines[0].cookie = cookie;
+                if (l->order < line->order)
+                        line = l;
+        }
+        line->cookie = 0;
+        barrier();
+        line->state = state;
+        line->order = c->next_order++;
+        barrier();
+        line->cookie = cookie;
 }
 
 static __always_inline bool cross_out(struct calls *c, __u64 cookie, __u64 state) {
@@ -780,6 +798,19 @@ int udp_peer6(struct bpf_sock_addr *ctx) {
                 bpf_ringbuf_submit(ev, 0);
         }
         return 1;
+}
+
+/*
+ * A child of a server may have its first call on a socket as it ends, when nobody can tell any more
+ * what it ran: it is told as it begins to. Other processes are told at their first call.
+ */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_ran, struct task_struct *task) {
+        __u32 parent = (__u32) task->real_parent->tgid, self = (__u32) task->tgid;
+
+        if (bpf_map_lookup_elem(&processes, &parent) || bpf_map_lookup_elem(&processes, &self))
+                tell_process(bpf_get_current_task_btf()->group_leader, true);
+        return 0;
 }
 
 /* Control groups come and go faster than anybody could look: their paths are told as they are made.

@@ -195,7 +195,13 @@ struct cred {
         kuid_t euid;
 };
 
+struct thread_info {
+        __u32 status; /* x86 */
+};
+
 struct task_struct {
+        struct thread_info thread_info;
+        struct task_struct *real_parent;
         struct mm_struct *mm;
         struct task_struct *group_leader;
         struct pid *thread_pid;

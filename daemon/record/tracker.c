@@ -328,7 +328,9 @@ static enum direction guess_direction(const struct tracker *t, const struct reco
                 return ev->opener == OPENER_SELF ? DIRECTION_OUTBOUND : DIRECTION_INBOUND;
         if (listener)
                 return DIRECTION_INBOUND;
-        return remote_ephemeral && !local_ephemeral ? DIRECTION_INBOUND : DIRECTION_OUTBOUND;
+        /* A port of 0 was wiped, and tells nothing. */
+        return (remote_ephemeral || r->remote_port == 0) && !local_ephemeral ? DIRECTION_INBOUND
+                                                                             : DIRECTION_OUTBOUND;
 }
 
 static void take_owner_of_listener(struct tracker *t, struct record *r,
