@@ -102,6 +102,11 @@ struct rules {
         struct rule_range ephemeral;
 };
 
+/* Whether the numbers of a transport are ports; those of the others are of protocols. */
+static inline bool rule_has_ports(unsigned transport) {
+        return transport != TRANSPORT_RAW && transport != TRANSPORT_PACKET;
+}
+
 const char *rule_key_name(unsigned key);
 
 /* Of a plain string of a key: how much of it an owner holds; 0 when there is no such bound. */

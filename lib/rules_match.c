@@ -142,16 +142,15 @@ static void try_rule(struct search *s, unsigned number) {
                 s->best = number;
 }
 
-static void search_tree(struct search *s, const struct rule_span *spans, unsigned n) {
-        uint16_t port = s->subject->record->local_port;
-
+static void search_tree(struct search *s, const struct rule_span *spans, unsigned n,
+                        uint16_t port) {
         while (n > 0) {
                 unsigned middle = n / 2;
                 const struct rule_span *root = spans + middle;
 
                 if (root->highest < port || root->lowest >= s->best)
                         return;
-                search_tree(s, spans, middle);
+                search_tree(s, spans, middle, port);
                 /* What is on the right begins no earlier. */
                 if (root->first > port)
                         return;
@@ -162,14 +161,23 @@ static void search_tree(struct search *s, const struct rule_span *spans, unsigne
         }
 }
 
+static void search_transport(struct search *s, unsigned transport, uint16_t port) {
+        const struct rules *rules = s->rules;
+        unsigned begin = rules->tree[transport], end = rules->tree[transport + 1];
+
+        if (end > begin)
+                search_tree(s, rules->spans + begin, end - begin, port);
+}
+
 static void search(struct search *s) {
-        unsigned transport = s->subject->record->transport;
+        const struct record *r = s->subject->record;
 
         s->best = s->rules->n + 1;
-        for (unsigned t = 0; t < TRANSPORT_MAX; t++)
-                if ((t == 0 || t == transport) && s->rules->tree[t] < s->rules->tree[t + 1])
-                        search_tree(s, s->rules->spans + s->rules->tree[t],
-                                    s->rules->tree[t + 1] - s->rules->tree[t]);
+        /* A rule for some ports of any transport does not mean protocols of the same number: only
+         * one for any port is for port 0, too. */
+        search_transport(s, 0, rule_has_ports(r->transport) ? r->local_port : 0);
+        if (r->transport > 0 && r->transport < TRANSPORT_MAX)
+                search_transport(s, r->transport, r->local_port);
         if (s->best > s->rules->n)
                 s->best = 0;
 }

@@ -93,6 +93,8 @@ static int read_ports(struct reader *r) {
         for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
                 if (!reader_word_is(r, size, words[i].word))
                         continue;
+                if (words[i].ports == RULE_PORTS_EPHEMERAL && !rule_has_ports(r->draft->transport))
+                        return reader_fail(r, r->at, "expected numbers of protocols, or any");
                 r->draft->ports = words[i].ports;
                 r->at += size;
                 return reader_at_end(r) ? 0

@@ -260,7 +260,8 @@ int rule_suggest(const struct rule_subject *subject, uint16_t ephemeral_first,
 
         if (r->local_port == 0)
                 d.ports = RULE_PORTS_ANY;
-        else if (r->local_port >= ephemeral_first && r->local_port <= ephemeral_last)
+        else if (rule_has_ports(r->transport) && r->local_port >= ephemeral_first &&
+                 r->local_port <= ephemeral_last)
                 d.ports = RULE_PORTS_EPHEMERAL;
         else
                 d.ranges[d.n_ranges++] = (struct rule_range){ r->local_port, r->local_port };

@@ -74,6 +74,33 @@ static void test_transport_and_ports(void **state) {
         }
 }
 
+/* What raw and packet sockets have in the place of ports are numbers of protocols. */
+static void test_protocols(void **state) {
+        struct record r = ruling_listener(TRANSPORT_RAW, "0.0.0.0", 80);
+
+        (void) state;
+        assert_true(fits("raw/80", &r, NULL));
+        assert_true(fits("raw/any", &r, NULL));
+        assert_true(fits("any/any", &r, NULL));
+        assert_false(fits("any/80", &r, NULL));
+        assert_false(fits("any/1-65535", &r, NULL));
+        assert_false(fits("packet/80", &r, NULL));
+        r = ruling_listener(TRANSPORT_PACKET, "0.0.0.0", 0x888E);
+        r.family = FAMILY_PACKET;
+        assert_true(fits("packet/34958 exposure=any", &r, NULL));
+        assert_true(fits("any/any", &r, NULL));
+        assert_false(fits("any/ephemeral", &r, NULL));
+        assert_false(fits("packet/any address=0.0.0.0", &r, NULL));
+        /* Of a protocol that is not known. */
+        r.local_port = 0;
+        assert_true(fits("packet/any", &r, NULL));
+        assert_false(fits("packet/1-65535", &r, NULL));
+        r = ruling_listener(TRANSPORT_SCTP, "0.0.0.0", 80);
+        assert_true(fits("any/80", &r, NULL));
+        r.transport = TRANSPORT_MAX;
+        assert_false(fits("tcp/80", &r, NULL));
+}
+
 static void test_owner_keys(void **state) {
         static const struct {
                 const char *keys;
@@ -432,6 +459,7 @@ static void test_like_a_plain_look(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_transport_and_ports),
+                cmocka_unit_test(test_protocols),
                 cmocka_unit_test(test_owner_keys),
                 cmocka_unit_test(test_owner_or_holder),
                 cmocka_unit_test(test_a_replaced_executable),

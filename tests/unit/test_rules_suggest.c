@@ -36,6 +36,12 @@ static void test_suggestions(void **state) {
         strcpy(o.unit, "postgresql@15-main.service");
         assert_string_equal(suggest(&r, &o, NULL),
                             "udp/ephemeral unit=postgresql@15-main.service exposure=loopback");
+        r = ruling_listener(TRANSPORT_PACKET, "0.0.0.0", 0x888E);
+        assert_string_equal(suggest(&r, &ruling_sshd, NULL),
+                            "packet/34958 unit=ssh.service exposure=any");
+        r.local_port = 0;
+        assert_string_equal(suggest(&r, &ruling_sshd, NULL),
+                            "packet/any unit=ssh.service exposure=any");
         r = ruling_listener(TRANSPORT_UDP, "fd00::1", 61000);
         strcpy(o.unit, "session-3.scope");
         assert_string_equal(suggest(&r, &o, NULL),
@@ -105,9 +111,9 @@ static void test_what_is_suggested_fits(void **state) {
         (void) state;
         assert_int_equal(ports_ephemeral_range(&first, &last), 0);
         for (unsigned i = 0; i < 20000; i++) {
-                struct record r = ruling_listener(1 + (unsigned) unit_below(&seed, 2),
-                                                  addresses[unit_below(&seed, 6)],
-                                                  (unsigned) unit_below(&seed, 65536));
+                struct record r = ruling_listener(
+                        1 + (unsigned) unit_below(&seed, TRANSPORT_MAX - 1),
+                        addresses[unit_below(&seed, 6)], (unsigned) unit_below(&seed, 65536));
                 struct rule_error error = {};
                 struct owner owner, holder;
                 const struct rule_subject subject = {
