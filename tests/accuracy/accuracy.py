@@ -209,7 +209,8 @@ def parse():
     p.add_argument("--quick", action="store_true", help="the short cases only, and no other tools")
     p.add_argument("--case", action="append", default=[], help="those with this in their names")
     p.add_argument("--million", nargs="?", type=int, const=1_000_000, metavar="N", help="so many connections, too")
-    p.add_argument("--no-peers", action="store_true")
+    p.add_argument("--no-peers", action="store_true", help="no other tools")
+    p.add_argument("--no-crowds", action="store_true", help="other tools: not with crowds")
     p.add_argument("--output", metavar="FILE", help="writes this part of the document (docs/ACCURACY.md)")
     p.add_argument("--part", choices=document.PARTS, default=document.PARTS[0], help="which part that is")
     return p.parse_args()
@@ -235,7 +236,7 @@ def main():
             failed += runs[-1].failures()
     beside = None
     if not (arguments.no_peers or arguments.quick):
-        beside = run_peers(build, chosen, tell)
+        beside = run_peers(build, [c for c in chosen if not (c.crowd and arguments.no_crowds)], tell)
     million = None
     if arguments.million:
         million = run_million(build, arguments.million)
