@@ -13,6 +13,7 @@ from harness.build import TOP
 PAGES = {
     "portctl": "portctl.1",
     "portwatch.conf": "portwatch.conf.5",
+    "portwatch.rules": "portwatch.rules.5",
     "io.portwatch": "io.portwatch.7",
     "portwatchd": "portwatchd.8",
 }
@@ -246,6 +247,51 @@ def test_keys_have_their_defaults_and_bounds():
         else:
             words = re.findall(r"\w+", takes) if " or " in takes and "name" not in takes else []
             assert all(w in about[0] for w in words if w != "or"), key
+
+
+# portwatch.rules
+
+
+def check_rules(build, folder, rules):
+    """What portctl says of a file of rules."""
+    file = os.path.join(folder, "manual.rules")
+    with open(file, "w") as f:
+        f.write(rules)
+    return subprocess.run(
+        [build.portctl, "expect", "--check", file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_keys_of_rules_are_those_there_are(build, tmp_path):
+    said = check_rules(build, tmp_path, "tcp/1 nothing=1\n")
+    assert said.returncode == 1
+    keys = re.search(r"expected a key: (.*)", said.stdout)[1].replace(" or ", ", ").split(", ")
+    assert len(keys) > 5
+    assert re.findall(r"^\.It Cm (\w+) Ns =", source("portwatch.rules.5"), re.M) == keys
+
+
+def test_examples_of_rules_are_rules(build, tmp_path):
+    found = re.findall(
+        r"^\.Bd -literal.*?\n(.*?)^\.Ed$",
+        section("portwatch.rules.5", "EXAMPLES"),
+        re.M | re.S,
+    )
+    assert len(found) > 3
+    for rules in found:
+        said = check_rules(build, tmp_path, rules.replace("\\(dq", '"'))
+        assert said.returncode == 0, (rules, said.stdout)
+
+
+def test_bounds_of_rules_are_those_of_the_program():
+    page = text("portwatch.rules.5")
+    with open(os.path.join(TOP, "lib", "rules.h")) as f:
+        header = f.read()
+    longest = int(re.search(r"RULE_TEXT_SIZE +(\d+)", header)[1]) - 1
+    assert f"in its shortest form, at most {longest};" in page
+    assert f"at most {re.search(r'RULES_MAX +([0-9]+)', header)[1]} rules" in page
 
 
 # io.portwatch
