@@ -47,6 +47,7 @@ def put(path, part, text):
     pieces = re.split(r"^<!-- part: (\w+) -->\n", before, flags=re.M)
     parts = dict(zip(pieces[1::2], pieces[2::2]))
     parts[part] = text
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open(path, "w") as f:
         f.write(HEAD + "".join("\n" + marker(p) + parts[p].strip("\n") + "\n" for p in PARTS if p in parts))
 
