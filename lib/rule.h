@@ -88,6 +88,8 @@ struct rule_span {
         uint16_t transport;
         uint32_t number; /* of the rule, from 1 */
         uint32_t lowest; /* number */
+        uint32_t key;    /* of the rule's that is equal to a string, or RULE_STRINGS */
+        uint32_t hash;   /* rule_hash() of that string */
 };
 
 struct rules {
@@ -114,6 +116,12 @@ size_t rule_string_max(unsigned key);
 
 /* Whether a value of one of the string keys is a pattern rather than a plain string. */
 bool rule_is_pattern(const char *value);
+
+/* The length of the path of an executable without what the kernel adds when the file is gone. */
+size_t rule_path_size(const char *path);
+
+/* A number for a string of a key: the same for strings that fit each other. */
+uint32_t rule_hash(unsigned key, const char *string);
 
 /* Whether a name ends with one of the kinds of units, such as .service. */
 bool rule_has_unit_suffix(const char *name);

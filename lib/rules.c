@@ -88,11 +88,13 @@ static int add_origin(struct rules *rules, const char *origin) {
 
 static void add_spans(struct rules *rules, const struct rule_draft *d, unsigned number) {
         static const struct rule_range any = { 0, UINT16_MAX };
+        unsigned key = 0, equal = d->rule.keys & ~(unsigned) d->rule.patterns, n = 1;
         const struct rule_range *ranges = d->ranges;
-        unsigned n = 1;
 
         if (d->ports == RULE_NO_PORTS)
                 return;
+        while (key < RULE_STRINGS && !(equal & RULE_BIT(key)))
+                key++;
         if (d->ports == RULE_PORTS_LIST)
                 n = d->n_ranges;
         else
@@ -103,6 +105,8 @@ static void add_spans(struct rules *rules, const struct rule_draft *d, unsigned 
                         .last = ranges[i].last,
                         .transport = (uint16_t) d->transport,
                         .number = number,
+                        .key = key,
+                        .hash = key < RULE_STRINGS ? rule_hash(key, d->words[key]) : 0,
                 };
 }
 

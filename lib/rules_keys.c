@@ -42,6 +42,23 @@ static int check_pattern(struct reader *r, const struct value *v) {
         return 0;
 }
 
+size_t rule_path_size(const char *path) {
+        static const char deleted[] = " (deleted)";
+        size_t size = strlen(path), end = sizeof(deleted) - 1;
+
+        return size > end && memcmp(path + size - end, deleted, end) == 0 ? size - end : size;
+}
+
+/* FNV-1a: short strings, and nothing to be won by making them collide. */
+uint32_t rule_hash(unsigned key, const char *string) {
+        size_t size = key == RULE_EXECUTABLE ? rule_path_size(string) : strlen(string);
+        uint32_t hash = 0x811C9DC5U;
+
+        for (size_t i = 0; i < size; i++)
+                hash = (hash ^ (uint8_t) string[i]) * 0x01000193U;
+        return hash;
+}
+
 bool rule_has_unit_suffix(const char *name) {
         static const char *const suffixes[] = { ".service", ".socket", ".scope",     ".slice",
                                                 ".mount",   ".swap",   ".automount", ".device",

@@ -21,19 +21,18 @@ static bool string_fits(const struct rule *rule, unsigned key, const char *value
         return strcmp(rule->strings[key], value) == 0;
 }
 
-/* The kernel says so behind the path of a file that is gone or has been replaced: an upgrade. */
+/* An upgrade replaces the files of what runs. */
 static bool executable_fits(const struct rule *rule, const char *path) {
-        static const char deleted[] = " (deleted)";
         char before[sizeof(((struct owner *) 0)->executable)];
-        size_t size, end = sizeof(deleted) - 1;
+        size_t size;
 
         if (string_fits(rule, RULE_EXECUTABLE, path))
                 return true;
-        size = strnlen(path, sizeof(before) - 1);
-        if (size <= end || memcmp(path + size - end, deleted, end) != 0)
+        size = rule_path_size(path);
+        if (!path[size])
                 return false;
-        memcpy(before, path, size - end);
-        before[size - end] = 0;
+        memcpy(before, path, size);
+        before[size] = 0;
         return string_fits(rule, RULE_EXECUTABLE, before);
 }
 
@@ -123,8 +122,10 @@ struct search {
         const struct rules *rules;
         const struct rule_subject *subject;
         bool inbound;
-        bool asked;    /* inbound: there is a rule that says from where */
-        unsigned best; /* the lowest number that fits, or one above all */
+        bool asked; /* inbound: there is a rule that says from where */
+        bool hashed;
+        uint32_t hashes[2][RULE_STRINGS]; /* of what is known of owner and holder */
+        unsigned best;                    /* the lowest number that fits, or one above all */
 };
 
 static void try_rule(struct search *s, unsigned number) {
@@ -142,6 +143,30 @@ static void try_rule(struct search *s, unsigned number) {
                 s->best = number;
 }
 
+static void hash_owner(const struct owner *o, uint32_t ret[static RULE_STRINGS]) {
+        ret[RULE_UNIT] = rule_hash(RULE_UNIT, o->unit);
+        ret[RULE_CONTAINER] = rule_hash(RULE_CONTAINER, o->container);
+        ret[RULE_EXECUTABLE] = rule_hash(RULE_EXECUTABLE, o->executable);
+        ret[RULE_NAME] = rule_hash(RULE_NAME, o->name);
+}
+
+/* Most rules for a port are for somebody else: that is seen here without a look at the rule. */
+static bool may_fit(struct search *s, const struct rule_span *span) {
+        const struct rule_subject *subject = s->subject;
+
+        if (span->key == RULE_STRINGS)
+                return true;
+        if (!s->hashed) {
+                if (subject->owner)
+                        hash_owner(subject->owner, s->hashes[0]);
+                if (subject->holder)
+                        hash_owner(subject->holder, s->hashes[1]);
+                s->hashed = true;
+        }
+        return (subject->owner && s->hashes[0][span->key] == span->hash) ||
+               (subject->holder && s->hashes[1][span->key] == span->hash);
+}
+
 static void search_tree(struct search *s, const struct rule_span *spans, unsigned n,
                         uint16_t port) {
         while (n > 0) {
@@ -154,7 +179,7 @@ static void search_tree(struct search *s, const struct rule_span *spans, unsigne
                 /* What is on the right begins no earlier. */
                 if (root->first > port)
                         return;
-                if (root->last >= port && root->number < s->best)
+                if (root->last >= port && root->number < s->best && may_fit(s, root))
                         try_rule(s, root->number);
                 spans = root + 1;
                 n -= middle + 1;

@@ -188,14 +188,6 @@ static int put_word(char to[static RULE_TEXT_SIZE], const char *string, size_t s
         return 0;
 }
 
-/* Of a path the part that stays true when the file is replaced. */
-static size_t executable_size(const char *path) {
-        static const char deleted[] = " (deleted)";
-        size_t size = strlen(path), end = sizeof(deleted) - 1;
-
-        return size > end && strcmp(path + size - end, deleted) == 0 ? size - end : size;
-}
-
 static bool ends_with(const char *string, const char *end) {
         size_t size = strlen(string), n = strlen(end);
 
@@ -225,7 +217,7 @@ static bool take_key(struct rule_draft *d, unsigned key, const struct owner *o) 
         if (key == RULE_EXECUTABLE && o->executable[0] != '/')
                 return false;
         return put_word(d->words[key], strings[key],
-                        key == RULE_EXECUTABLE ? executable_size(o->executable)
+                        key == RULE_EXECUTABLE ? rule_path_size(o->executable)
                                                : strlen(strings[key])) == 0;
 }
 
