@@ -494,10 +494,7 @@ static void on_answerer_restarted(const char *why, void *userdata) {
 
 /* Its own user comes with the installation; from a build tree there is one nearly as good. */
 static const char *answerer_user(const struct config *c) {
-        if (getpwnam(c->user))
-                return c->user;
-        log_notice("There is no user %s: the answerer runs as %s.", c->user, FALLBACK_USER);
-        return FALLBACK_USER;
+        return getpwnam(c->user) ? c->user : FALLBACK_USER;
 }
 
 /* The answerer's arguments by the configuration; texts[] holds what argv points to. */
@@ -536,6 +533,9 @@ static int start_answerer(struct recorder *r) {
         char texts[6][ARGUMENT_SIZE];
         int k;
 
+        if (strcmp(answerer_user(r->config), r->config->user) != 0)
+                log_notice("There is no user %s: the answerer runs as %s.", r->config->user,
+                           FALLBACK_USER);
         answerer_arguments(r, texts, args.argv);
         k = answerer_start(&r->answerer, &args);
         if (k < 0)
