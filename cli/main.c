@@ -58,8 +58,10 @@ static int help(void) {
                  "narrow "
                  "them down with\n--since or --port, or use history, which keeps nothing.\n"
                  "In a pipe, blanks within a name are written \\x20 and times as in ISO 8601.\n\n"
-                 "Exit status: 0 fine, 1 failure, 2 usage, 3 portwatchd cannot be reached, 4 not "
-                 "permitted\nor unknown to it.\n");
+                 "Exit status: 0 fine, 1 a finding or a failure, 2 usage, 3 portwatchd cannot be "
+                 "reached,\n4 not permitted or unknown to it. Of check: 0 all are expected, 1 some "
+                 "are "
+                 "not, 4 there are\nno rules.\n");
         return STATUS_FINE;
 }
 
@@ -71,9 +73,9 @@ static const struct verb *find_verb(const char *name) {
 }
 
 /* Whoever monitors would take 2 for a finding. */
-static int usage(const struct args *args) {
+static int usage(bool monitoring) {
         (void) fprintf(stderr, "Try: portctl --help\n");
-        return args->monitoring ? STATUS_UNREACHABLE : STATUS_USAGE;
+        return monitoring ? STATUS_UNREACHABLE : STATUS_USAGE;
 }
 
 static int run(int argc, char **argv) {
@@ -82,7 +84,7 @@ static int run(int argc, char **argv) {
         int n;
 
         if (args_parse(&args, argc, argv) < 0)
-                return usage(&args);
+                return usage(args.monitoring);
         if (args.help)
                 return help();
         if (args.version) {
@@ -93,17 +95,17 @@ static int run(int argc, char **argv) {
                 verb = find_verb(args.operands[0]);
                 if (!verb) {
                         (void) fprintf(stderr, "portctl: %.64s is no verb\n", args.operands[0]);
-                        return usage(&args);
+                        return usage(args.monitoring);
                 }
         }
         n = args.n_operands > 0 ? args.n_operands - 1 : 0;
         if (n < verb->min || (verb->max >= 0 && n > verb->max)) {
                 (void) fprintf(stderr, "portctl: %s takes %s\n", verb->name,
                                verb->max == 0 ? "no operands" : verb->operands);
-                return usage(&args);
+                return usage(args.monitoring && verb->bit == VERB_CHECK);
         }
         if (args_check(&args, verb->bit, verb->name) < 0)
-                return usage(&args);
+                return usage(args.monitoring && verb->bit == VERB_CHECK);
         if (args.host)
                 return remote_run(&args, argc, argv);
         return verb->run(&args);

@@ -383,6 +383,8 @@ int reply_address(const struct endpoint *e, unsigned family, uint8_t ret[static 
         size_t n = scope ? (size_t) (scope - s->data) : s->size;
         char text[INET6_ADDRSTRLEN];
 
+        if (family == FAMILY_PACKET)
+                return 0;
         if (n >= sizeof(text))
                 return -EPROTO;
         memcpy(text, s->data, n);

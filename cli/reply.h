@@ -194,7 +194,7 @@ struct reply_reader {
 
 /*
  * The bytes of an address of that family (of record.h), without its scope: the first four of IPv4,
- * the rest stays. 0, or -EPROTO when it is none.
+ * none of a packet socket, the rest stays. 0, or -EPROTO when it is none.
  */
 int reply_address(const struct endpoint *e, unsigned family, uint8_t ret[static 16]);
 

@@ -27,7 +27,8 @@ struct file_list {
 };
 
 int rulefiles_failed(const char *path, int error) {
-        (void) fprintf(stderr, "portctl: %s: %s\n", path, strerror(-error));
+        (void) fprintf(stderr, "portctl: %s: %s\n", path,
+                       error == -EINVAL ? "is no regular file" : strerror(-error));
         return error == -EACCES || error == -EPERM ? STATUS_REFUSED : STATUS_FAILURE;
 }
 

@@ -60,8 +60,9 @@ static int take_row(const struct row *row, void *userdata) {
         };
         int r;
 
-        /* To whom UDP is connected is not compared. */
-        if (connection && id.transport == TRANSPORT_UDP)
+        /* Neither to whom UDP is connected nor other transports are compared. */
+        if (!string_is(&s->transport, connection ? "tcp" : "udp") &&
+            !string_is(&s->transport, "tcp"))
                 return 0;
         r = reply_address(&s->local, id.family, id.local);
         if (r >= 0 && connection)

@@ -41,9 +41,12 @@ def knocked(daemon):
 
 def test_what_history_says_of_refuse(knocked, interface):
     rows = refused(knocked)
-    assert rows == knocked.portctl(
-        "history", "-j", "--kind=refuse", f"--netns={knocked.namespace.inode}"
-    ).rows
+    assert (
+        rows
+        == knocked.portctl(
+            "history", "-j", "--kind=refuse", f"--netns={knocked.namespace.inode}"
+        ).rows
+    )
     for row in rows:
         interface.check_named("Event", row)
     assert sum(row["attempts"] for row in rows) == 5
