@@ -61,6 +61,10 @@ static void test_suggestions(void **state) {
         o.executable[0] = '/';
         strcpy(o.name, "long");
         assert_string_equal(suggest(&r, &o, NULL), "udp/61000 name=long exposure=address");
+        /* One that is too long because of what stands before each byte. */
+        memset(o.executable + 1, '*', 150);
+        o.executable[151] = 0;
+        assert_string_equal(suggest(&r, &o, NULL), "udp/61000 name=long exposure=address");
 }
 
 /* Bytes as they come from strangers: any, but more often those that mean something in a rule. */
