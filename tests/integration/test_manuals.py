@@ -191,16 +191,14 @@ def examples():
 
 
 def test_examples_work(shared):
-    """Those that end by themselves, on this machine, each as it stands."""
+    """Those that end by themselves, on this machine, each as it stands; without rules."""
     ran = 0
     for command in examples():
-        if re.search(r" (-f|-H \S+|follow)\b", command):
+        if re.search(r" (-f|-H \S+|follow|check)\b", command):
             continue
-        done = subprocess.run(
+        done = shared.namespace.run(
             ["sh", "-c", command.replace("\\e", "\\")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            check=False,
             env={
                 **os.environ,
                 "PATH": os.path.dirname(shared.build.portctl) + ":" + os.environ["PATH"],
