@@ -39,6 +39,20 @@ static void show(struct call *c, const struct listing *l, const struct record *r
         show_listener(&c->replies->w, s->services, r, o, held ? &holder : NULL, rule);
 }
 
+/* Who asks for a unit or a process means who opened a listener as well as who serves it. */
+static bool matches_somebody(struct call *c, const struct listing *l, const struct record *r,
+                             const struct owner *o) {
+        struct owner holder;
+
+        if (filter_matches_owner(&l->filter, o))
+                return true;
+        if (l->extent != LIVE_LISTENERS ||
+            live_read_holder(&c->service->store.live, (uint32_t) l->slot, r, &holder) <= 0)
+                return false;
+        view_redact(c->view, &holder);
+        return filter_matches_owner(&l->filter, &holder);
+}
+
 static int listing_step(struct call *c, uint64_t *budget) {
         const struct store *s = &c->service->store;
         struct listing *l = c->state;
@@ -62,8 +76,8 @@ static int listing_step(struct call *c, uint64_t *budget) {
                 if (live_read(&s->live, l->extent, (uint32_t) l->slot, &r, &o) <= 0)
                         continue;
                 if (!view_shows_open(c->view, netns, &r, &o) ||
-                    !filter_matches_record(&l->filter, &r) ||
-                    !filter_matches_owner(&l->filter, &o) || !show_can(&r))
+                    !filter_matches_record(&l->filter, &r) || !matches_somebody(c, l, &r, &o) ||
+                    !show_can(&r))
                         continue;
                 k = batch_add(c, &l->batch);
                 if (k <= 0)

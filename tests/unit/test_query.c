@@ -257,7 +257,7 @@ static void test_refused(void **state) {
                 { "\"tcp\"", "filter" },
                 { "{\"port\":443}", "port" },
                 { "{\"port\":null}", "port" },
-                { "{\"transport\":\"sctp\"}", "transport" },
+                { "{\"transport\":\"dccp\"}", "transport" },
                 { "{\"transport\":6}", "transport" },
                 { "{\"family\":\"inet\"}", "family" },
                 { "{\"direction\":\"\"}", "direction" },
