@@ -151,12 +151,14 @@ static int read_netns(struct reader *r, unsigned key, struct value *v) {
 
 static int read_exposure(struct reader *r, unsigned key, struct value *v) {
         int exposure = exposure_parse(v->text);
-        char words[64];
 
         (void) key;
-        reader_list(words, sizeof(words), exposure_word, EXPOSURE_MAX - 1, NULL);
-        if (exposure < 0)
+        if (exposure < 0) {
+                char words[64];
+
+                reader_list(words, sizeof(words), exposure_word, EXPOSURE_MAX - 1, NULL);
                 return reader_fail(r, v->begin, "expected %s", words);
+        }
         r->draft->rule.exposure = (uint8_t) exposure;
         return 0;
 }
@@ -277,15 +279,17 @@ size_t rule_string_max(unsigned key) {
 int reader_key(struct reader *r) {
         size_t begin = r->at, size = reader_span(r, "=\" \t");
         struct value value;
-        char names[128];
         unsigned key = 0;
         int k;
 
         while (key < RULE_KEY_MAX && !reader_word_is(r, size, keys[key].name))
                 key++;
-        reader_list(names, sizeof(names), rule_key_name, RULE_KEY_MAX, NULL);
-        if (key == RULE_KEY_MAX)
+        if (key == RULE_KEY_MAX) {
+                char names[128];
+
+                reader_list(names, sizeof(names), rule_key_name, RULE_KEY_MAX, NULL);
                 return reader_fail(r, begin, "expected a key: %s", names);
+        }
         if (r->draft->rule.keys & RULE_BIT(key))
                 return reader_fail(r, begin, "expected each key once: %s is there already",
                                    keys[key].name);

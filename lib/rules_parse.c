@@ -34,17 +34,20 @@ static int check_line(struct reader *r) {
 
 static int read_transport(struct reader *r) {
         size_t size = reader_span(r, "/ \t");
-        char words[96], word[16] = "";
+        char word[16] = "";
         int transport;
 
-        reader_list(words, sizeof(words), transport_word, TRANSPORT_MAX - 1, "any");
         if (size < sizeof(word))
                 memcpy(word, r->line + r->at, size);
         transport = strcmp(word, "any") == 0 ? 0 : transport_parse(word);
-        if (transport < 0)
+        if (transport < 0) {
+                char words[96];
+
+                reader_list(words, sizeof(words), transport_word, TRANSPORT_MAX - 1, "any");
                 return reader_fail(r, r->at,
                                    "expected %s, then a slash and ports; or the word refused",
                                    words);
+        }
         r->draft->transport = (unsigned) transport;
         r->at += size;
         if (reader_at_end(r))
@@ -104,7 +107,7 @@ static int read_ports(struct reader *r) {
         if (size == 0 || r->line[r->at] < '0' || r->line[r->at] > '9')
                 return reader_fail(r, r->at, "expected a port, a range of ports, any or ephemeral");
         for (unsigned n = 0;; n++) {
-                struct rule_range range;
+                struct rule_range range = {};
 
                 if (n == RULE_LIST_MAX)
                         return reader_fail(r, r->at, "expected at most %u ports and ranges",
