@@ -91,7 +91,7 @@ static int run_pass(const struct dump *d, const struct pass *p) {
         r = send_request(d->fd, p);
         while (r >= 0) {
                 ssize_t got = recv(d->fd, buffer, sizeof(buffer), MSG_TRUNC);
-                const struct nlmsghdr *h = (const void *) buffer;
+                struct nlmsghdr *h = (void *) buffer;
                 size_t n = (size_t) got;
 
                 if (got < 0) {
