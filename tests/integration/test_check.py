@@ -163,6 +163,6 @@ def test_rules_that_were_not_taken(ruled):
 
 def test_for_others(ruled):
     """Whoever may not see owners still may know that all is expected."""
-    wrapper = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    wrapper = ("setpriv", "--reuid=65534", "--regid=65533", "--clear-groups")
     done = check(ruled, wrapper=wrapper)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -149,6 +150,21 @@ def test_current(daemon, situations):
     assert not set(done.stdout.splitlines()) & set(tried)
 
 
+def test_current_of_other_transports(daemon, source):
+    if source != "ebpf":
+        pytest.skip("netlink does not see them")
+    with daemon.namespace.entered():
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    with raw, packet:
+        find = lambda: {l["transport"]: l["expected"] for l in daemon.listeners()}
+        wait_until(lambda: set(find()) == {"raw", "packet"})
+        wait_until(lambda: all(l["owner"]["executable"] for l in daemon.listeners()))
+        assert expect(daemon, "--current").returncode == 0
+        assert [r.split()[0] for r in rules(daemon) if r.startswith(("raw", "packet"))]
+        wait_until(lambda: find() == {"raw": True, "packet": True})
+
+
 def test_current_survives_a_restart_of_what_listens(daemon, situations):
     s = situations(daemon, "listen")
     port = s.port
@@ -211,7 +227,7 @@ def test_changes_at_the_same_time(daemon):
 
 
 def test_it_takes_root(daemon):
-    wrapper = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    wrapper = ("setpriv", "--reuid=65534", "--regid=65533", "--clear-groups")
     for arguments in (["tcp/8080"], ["--remove", "tcp/8080"], ["--current"]):
         done = expect(daemon, *arguments, wrapper=wrapper)
         assert done.returncode == 4, done.stderr
@@ -399,7 +415,7 @@ def test_check_is_for_everybody(build):
         with open(path, "w") as f:
             f.write("tcp/22\ntcp/x\n")
         done = subprocess.run(
-            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+            ["setpriv", "--reuid=65534", "--regid=65533", "--clear-groups"]
             + [build.portctl, "--socket=/nonexistent", "expect", "--check", path],
             capture_output=True,
             text=True,

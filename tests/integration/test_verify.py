@@ -36,9 +36,17 @@ def busy(shared, build):
     for s in made[4:]:
         if s.now["step"] != "closed":
             s.next()
+    # These are listeners in the record, where the source sees them, and not compared.
+    with ns.entered():
+        others = [
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+            socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136),
+        ]
+        others[-1].bind(("127.0.0.1", 5354))
     shared.settle()
     yield shared
-    for s in made:
+    for s in (*made, *others):
         s.close()
 
 
@@ -55,7 +63,7 @@ def test_it_agrees(busy):
 
 def test_for_everybody(busy):
     """The kernel's lists take no privilege, and sockets of the host are no secret."""
-    done = verify(busy, wrapper=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
+    done = verify(busy, wrapper=("setpriv", "--reuid=65534", "--regid=65533", "--clear-groups"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

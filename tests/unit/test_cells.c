@@ -184,6 +184,25 @@ static void test_every_column(void **state) {
         buf_done(&b);
 }
 
+/* Who serves a socket, and the unit that opened it for that one. */
+static void test_socket_unit(void **state) {
+        struct row row = { .type = ROW_LISTENER };
+        struct style style = { .now_usec = 1 };
+        struct buf b = { 0 };
+        char why[256];
+        struct columns columns;
+
+        (void) state;
+        row.socket.owner.unit = string("foo.service");
+        row.socket.opener.unit = string("foo.socket");
+        assert_int_equal(columns_choose(&columns, SET_LISTENERS, "UNIT,SOCKET-UNIT", NULL, why), 0);
+        column_put(columns.list[0], &b, &style, &row);
+        expect(&b, "foo.service");
+        column_put(columns.list[1], &b, &style, &row);
+        expect(&b, "foo.socket");
+        buf_done(&b);
+}
+
 static void test_detail(void **state) {
         struct style style = { .now_usec = 10000000, .machine = true };
         struct row row = { .type = ROW_CONNECTION,
@@ -258,10 +277,11 @@ static void test_width(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_size),   cmocka_unit_test(test_endpoint),
-                cmocka_unit_test(test_user),   cmocka_unit_test(test_passwd),
-                cmocka_unit_test(test_choose), cmocka_unit_test(test_every_column),
-                cmocka_unit_test(test_detail), cmocka_unit_test(test_width),
+                cmocka_unit_test(test_size),        cmocka_unit_test(test_endpoint),
+                cmocka_unit_test(test_user),        cmocka_unit_test(test_passwd),
+                cmocka_unit_test(test_choose),      cmocka_unit_test(test_every_column),
+                cmocka_unit_test(test_socket_unit), cmocka_unit_test(test_detail),
+                cmocka_unit_test(test_width),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
