@@ -30,6 +30,16 @@ __portctl_expect() {
                 local IFS=$'\n'
                 COMPREPLY=($(portctl expect --list 2>/dev/null | sed 's/^[^ ]*: //' | grep -F -e "$cur"))
                 [[ ${#COMPREPLY[@]} == 1 ]] && COMPREPLY=("'${COMPREPLY[0]}'")
+        elif [[ $prev == unit ]]; then
+                COMPREPLY=($(compgen -W "$(__portctl_values UNIT)" -- "$cur"))
+        elif [[ $prev == name ]]; then
+                COMPREPLY=($(compgen -W "$(__portctl_values PROCESS)" -- "$cur"))
+        elif [[ $prev == user ]]; then
+                COMPREPLY=($(compgen -u -- "$cur"))
+        elif [[ $prev == exposure ]]; then
+                COMPREPLY=($(compgen -W 'loopback address any' -- "$cur"))
+        elif [[ $prev == executable ]]; then
+                COMPREPLY=($(compgen -f -- "$cur"))
         else
                 COMPREPLY=($(compgen -W 'tcp/ udp/ address= exposure= unit= executable= name= user= container= netns= from=' -- "$cur"))
                 compopt -o nospace 2>/dev/null

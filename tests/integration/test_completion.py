@@ -150,6 +150,11 @@ def test_what_is_offered_is_taken(build, verb):
         (["history", "--columns=DE"], ["DETAIL"]),
         (["--user=roo"], ["root"]),
         (["history", "--since=y"], ["yesterday"]),
+        (["listeners", "--new-since=y"], ["yesterday"]),
+        (["expect", "u"], ["udp/", "unit=", "user="]),
+        (["expect", "tcp/22", "exposure=l"], ["loopback"]),
+        (["expect", "tcp/22", "user=roo"], ["root"]),
+        (["expect", "--check", "/etc/fsta"], ["/etc/fstab"]),
     ],
 )
 def test_values(build, words, offered):
