@@ -78,7 +78,9 @@ int holders_fill(const struct holders *h, struct event *ev) {
         /* /proc tells neither: what the dump knows of the socket stays. */
         if (h->key == HOLDERS_BY_COOKIE) {
                 ev->uid = h->events[low].uid;
-                ev->cgroup_id = h->events[low].cgroup_id;
+                /* systemd makes sockets in the control groups of their socket units. */
+                if (ev->pid != 1 || ev->cgroup_id == 0)
+                        ev->cgroup_id = h->events[low].cgroup_id;
         }
         ev->flags |= h->events[low].flags;
         memcpy(ev->name, h->events[low].name, sizeof(ev->name));
