@@ -25,12 +25,14 @@ build_packages=(
 
 # shellcheck disable=SC2034
 test_packages=(
+        dbus
         iproute2
         jq
         libcmocka-dev
         man-db
         mandoc
         netbase
+        polkitd
         procps
         python3-pyroute2
         python3-pytest

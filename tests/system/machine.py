@@ -36,7 +36,7 @@ printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >etc/systemd/journald.c
 systemd-id128 new >etc/machine-id
 exec systemd-nspawn --quiet --directory="$FOLDER/root" --machine="$NAME" --boot --register=no \
         --keep-unit --private-network --link-journal=no --console=pipe --resolv-conf=off \
-        --timezone=off --capability=all --system-call-filter="bpf perf_event_open" \
+        --timezone=off --capability=all --system-call-filter="bpf perf_event_open open_by_handle_at" \
         --bind-ro="$TOP" --bind-ro="$BUILD"
 """
 
