@@ -143,7 +143,7 @@ int rulefiles_read(struct buf *b, const char *path) {
 }
 
 static int load(struct rules *rules, const char *path) {
-        struct rule_error error;
+        struct rule_error error = { .line = 0 };
         struct buf b = { 0 };
         int r;
 

@@ -32,20 +32,21 @@ static int read_words(const struct args *args, struct rules **ret) {
                 buf_text(&b, i > 1 ? " " : "");
                 buf_text(&b, args->operands[i]);
         }
+        buf_char(&b, '\0');
         r = b.failed ? -ENOMEM : rules_new(&rules);
         if (r < 0) {
                 buf_done(&b);
                 return ask_failed(r);
         }
-        r = rules_parse(rules, b.size ? b.data : "", b.size, COMMAND_LINE, &error);
-        if (r >= 0 && rules_count(rules) == 1 && !memchr(b.data, '\n', b.size)) {
+        r = rules_parse(rules, b.data, b.size - 1, COMMAND_LINE, &error);
+        if (r >= 0 && rules_count(rules) == 1 && !strchr(b.data, '\n')) {
                 buf_done(&b);
                 *ret = rules;
                 return STATUS_FINE;
         }
         if (r == -EINVAL)
-                (void) fprintf(stderr, "portctl: %.*s: at %u: %s\n", (int) b.size, b.data,
-                               error.column, error.message);
+                (void) fprintf(stderr, "portctl: %s: at %u: %s\n", b.data, error.column,
+                               error.message);
         else
                 (void) fprintf(
                         stderr,

@@ -7,7 +7,7 @@ import pytest
 
 from harness.waiting import wait_until
 
-RULE = "tcp/1102 name=server\n"
+RULE = "tcp/1102 exposure=loopback\n"
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_column_rule(ruled):
     head, line = ruled.portctl("--columns=EXPECTED,RULE", "--port=1102").stdout.splitlines()
     assert head.split() == ["EXPECTED", "RULE"] and line.split() == [
         "yes",
-        r"tcp/1102\x20name=server",
+        r"tcp/1102\x20exposure=loopback",
     ]
 
 

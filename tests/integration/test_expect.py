@@ -74,11 +74,11 @@ def run(build, folder):
 def test_a_rule_is_in_force_when_it_returns(daemon, situations):
     situations(daemon, "listen", port=8080)
     wait_until(lambda: expected(daemon, 8080) == [None])
-    done = expect(daemon, "tcp/8080", "name=server")
-    assert (done.returncode, done.stdout) == (0, "added: tcp/8080 name=server\n"), done.stderr
+    done = expect(daemon, "tcp/8080", "exposure=loopback")
+    assert (done.returncode, done.stdout) == (0, "added: tcp/8080 exposure=loopback\n"), done.stderr
     assert daemon.status()["rules"] == 1
     wait_until(lambda: expected(daemon, 8080) == [True])
-    assert rules(daemon) == ["tcp/8080 name=server"]
+    assert rules(daemon) == ["tcp/8080 exposure=loopback"]
     assert stat.S_IMODE(os.stat(own(daemon)).st_mode) == 0o644
     assert os.listdir(os.path.dirname(own(daemon))) == [OWN]
 
@@ -97,17 +97,20 @@ def test_a_duplicate_is_refused(daemon):
 
 def test_remove(daemon, situations):
     situations(daemon, "listen", port=8080)
-    assert expect(daemon, "tcp/8080 name=server").returncode == 0
+    assert expect(daemon, "tcp/8080 exposure=loopback").returncode == 0
     assert expect(daemon, "udp/53", "unit=named.service").returncode == 0
     wait_until(lambda: expected(daemon, 8080) == [True])
-    done = expect(daemon, "--remove", "--dry-run", "tcp/8080  name=server")
-    assert (done.returncode, done.stdout) == (0, "tcp/8080 name=server\n")
+    done = expect(daemon, "--remove", "--dry-run", "tcp/8080  exposure=loopback")
+    assert (done.returncode, done.stdout) == (0, "tcp/8080 exposure=loopback\n")
     assert len(rules(daemon)) == 2
-    done = expect(daemon, "--remove", "tcp/8080  name=server")
-    assert (done.returncode, done.stdout) == (0, "removed: tcp/8080 name=server\n"), done.stderr
+    done = expect(daemon, "--remove", "tcp/8080  exposure=loopback")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "removed: tcp/8080 exposure=loopback\n",
+    ), done.stderr
     assert rules(daemon) == ["udp/53 unit=named.service"]
     wait_until(lambda: expected(daemon, 8080) == [False])
-    done = expect(daemon, "--remove", "tcp/8080 name=server")
+    done = expect(daemon, "--remove", "tcp/8080 exposure=loopback")
     assert done.returncode == 1 and "no rule of " in done.stderr
     daemon.configure("# a comment\ntcp/22\n", "expected.d/10-base.rules")
     done = expect(daemon, "--remove", "tcp/22")
