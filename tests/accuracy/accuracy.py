@@ -186,21 +186,22 @@ def run_million(build, connections, processes=200):
 
 def tell(run, case):
     """A line for who waits."""
-    print(f"{time.monotonic() - BEGAN:5.1f} s ", end="")
     r = run.results.get(case.name)
+    line = f"{time.monotonic() - BEGAN:5.1f} s {run.name:8} {case.name:34}"
     if case.name in run.skipped:
-        print(f"{run.name:8} {case.name:34} skipped: {run.skipped[case.name]}", flush=True)
+        print(f"{line} skipped: {run.skipped[case.name]}", flush=True)
     elif isinstance(r, judge.Result):
         said = " ".join(f"{a} {r.attributions[a]}" for a in judge.ATTRIBUTIONS if r.attributions[a])
         print(
-            f"{run.name:8} {case.name:34} recorded {r.recorded}/{r.expected} extra {r.extra} pid "
-            f"{r.pid}/{r.owners} exe {r.executable} unit {r.unit} wrong-exact {r.wrong_exact} [{said}]",
+            f"{line} recorded {r.recorded}/{r.expected} extra {r.extra} pid {r.pid}/{r.owners} exe "
+            f"{r.executable} unit {r.unit} wrong-exact {r.wrong_exact} late {r.late} [{said}]",
             flush=True,
         )
-        for remark in r.remarks[:6]:
+        # What netlink falls short of is known; its lines would bury the others.
+        for remark in r.remarks[:6] if run.name == "ebpf" else []:
             print(f"         {remark}", flush=True)
     elif r:
-        print(f"{run.name:8} {case.name:34} {r}", flush=True)
+        print(f"{line} {r}", flush=True)
 
 
 def parse():
