@@ -264,8 +264,9 @@ enum interest { SKIP, WANTED, IN_CALL };
  */
 #if defined(__TARGET_ARCH_x86)
 #define SYSCALL(regs) ((int) (regs)->orig_ax)
-#define TS_COMPAT     0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit call, numbered otherwise \
-                              */
+#define TS_COMPAT                                                                                  \
+        0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit call, numbered otherwise            \
+                */
 #define FOREIGN(task) ((task)->thread_info.status & TS_COMPAT)
 #define NR_CLOSE      3
 #define NR_DUP2       33
@@ -999,7 +1000,10 @@ int socket_owners(struct bpf_iter__task_file *ctx) {
         struct sock *sk;
         __u16 family;
 
-        if (!task || !file || task->tgid != task->pid)
+        if (!task || !file)
+                return 0;
+        /* A thread may have open files of its own (unshare(2), CLONE_FILES). */
+        if (task->tgid != task->pid && task->files == task->group_leader->files)
                 return 0;
         socket = bpf_sock_from_file(file);
         if (!socket || !socket->sk)
@@ -1031,18 +1035,18 @@ int socket_owners(struct bpf_iter__task_file *ctx) {
         ev.cookie = bpf_get_socket_cookie(sk);
         ev.type = EVENT_OWNER;
         ev.time_ns = bpf_ktime_get_boot_ns();
-        ev.start_ns = task->start_boottime;
-        ev.exec_id = (__u32) task->self_exec_id;
+        ev.start_ns = task->group_leader->start_boottime;
+        ev.exec_id = (__u32) task->group_leader->self_exec_id;
         ev.uid = task->cred->euid.val;
         ev.cgroup_id = task->cgroups->dfl_cgrp->kn->id;
         if (own_pid_namespace == 0)
                 ev.pid = (__u32) task->tgid;
         else {
-                ev.pid = pid_translate(task);
+                ev.pid = pid_translate(task->group_leader);
                 if (ev.pid == 0)
                         ev.flags |= EVENT_FOREIGN_PID;
         }
-        BPF_CORE_READ_STR_INTO(&ev.name, task, comm);
+        BPF_CORE_READ_STR_INTO(&ev.name, task, group_leader, comm);
         bpf_seq_write(ctx->meta->seq, &ev, sizeof(ev));
         return 0;
 }

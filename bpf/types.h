@@ -195,6 +195,8 @@ struct cred {
         kuid_t euid;
 };
 
+struct files_struct;
+
 struct thread_info {
         __u32 status; /* x86 */
 };
@@ -210,6 +212,7 @@ struct task_struct {
         int tgid;
         int pid;
         struct css_set *cgroups;
+        struct files_struct *files;
         const struct cred *cred;
         __u64 start_boottime;
         __u64 self_exec_id;

@@ -46,12 +46,13 @@ int policy_load(struct rules **ret, const char *dir, const char *learned, char *
         for (size_t i = 0; i < files.n_paths && r == 0; i++)
                 r = load_file(rules, files.paths[i], ret_error);
         conffile_list_done(&files);
-        if (r == 0 && learned && access(learned, F_OK) == 0)
-                r = load_file(rules, learned, ret_error);
         if (r < 0) {
                 rules_free(rules);
                 return r;
         }
         *ret = rules;
+        /* It is written by a program and edited by people: a mistake in it costs what it says. */
+        if (learned && access(learned, F_OK) == 0)
+                return load_file(rules, learned, ret_error) < 0 ? 1 : 0;
         return 0;
 }

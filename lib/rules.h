@@ -12,8 +12,8 @@
  * edits them. Pure but for user names, which are looked up with getpwnam_r(3) as they are read.
  */
 
-#define RULES_MAX       16384U /* in one set */
-#define RULE_TEXT_SIZE  248U   /* of a rule's canonical text with its NUL */
+#define RULES_MAX       16384U     /* in one set */
+#define RULE_TEXT_SIZE  248U       /* of a rule's canonical text with its NUL */
 #define RULES_FILE_SIZE (1U << 20) /* bytes of a file, at most */
 
 struct rules;
@@ -43,8 +43,8 @@ int rules_new(struct rules **ret);
 struct rules *rules_free(struct rules *rules);
 
 /*
- * Adds the rules of a text, size bytes that need not end with a NUL; origin is the name of the file,
- * copied. 0; -EINVAL and *ret_error when the text is wrong anywhere: then nothing was added;
+ * Adds the rules of a text, size bytes that need not end with a NUL; origin is the name of the
+ * file, copied. 0; -EINVAL and *ret_error when the text is wrong anywhere: then nothing was added;
  * -E2BIG (with *ret_error) for more than RULES_MAX; -ENOMEM.
  */
 int rules_parse(struct rules *rules, const char *text, size_t size, const char *origin,
@@ -63,9 +63,9 @@ const char *rules_origin(const struct rules *rules, unsigned n, unsigned *ret_li
 unsigned rules_match(const struct rules *rules, const struct rule_subject *subject);
 
 /*
- * May this inbound connection come from where it does? Rules with from= for its port, whose other keys
- * match as well, are asked. The number of the one that allows it; 0 when no rule has anything to say;
- * -EPERM when there are such rules and none allows it.
+ * May this inbound connection come from where it does? Rules with from= for its port, whose other
+ * keys match as well, are asked. The number of the one that allows it; 0 when no rule has anything
+ * to say; -EPERM when there are such rules and none allows it.
  */
 int rules_match_inbound(const struct rules *rules, const struct rule_subject *subject);
 
@@ -74,8 +74,8 @@ struct rule_rate rules_refused_rate(const struct rules *rules);
 
 /*
  * Writes the rule that would expect this listener and those like it: a stable key (unit before
- * executable before name, never a pid), its exposure, and "ephemeral" for a port out of the range from
- * ephemeral_first to ephemeral_last. 0, or -ENAMETOOLONG.
+ * executable before name, never a pid), its exposure, and "ephemeral" for a port out of the range
+ * from ephemeral_first to ephemeral_last. 0, or -ENAMETOOLONG.
  */
 int rule_suggest(const struct rule_subject *subject, uint16_t ephemeral_first,
                  uint16_t ephemeral_last, char ret[static RULE_TEXT_SIZE]);

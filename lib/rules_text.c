@@ -154,8 +154,9 @@ static bool is_plain(const char *string, size_t size) {
 }
 
 /*
- * The string, or a pattern that matches it: what a file may not hold is any one byte, and what was
- * such a byte before somebody else replaced it may have been several.
+ * The string, or a pattern that matches it and nothing else. What a file may not hold, and what
+ * stands for that after somebody else has replaced it, would match others too: whoever has such a
+ * name is not told by it. 0, -EINVAL or -ENAMETOOLONG.
  */
 static int put_word(char to[static RULE_TEXT_SIZE], const char *string, size_t size) {
         size_t at = 0, n;
@@ -172,17 +173,12 @@ static int put_word(char to[static RULE_TEXT_SIZE], const char *string, size_t s
                 n = rule_character(string + i, size - i, &code);
                 if (at + 5 > RULE_TEXT_SIZE)
                         return -ENAMETOOLONG;
-                if (n == 0 || code == '\t') {
-                        to[at++] = '?';
-                        n = 1;
-                } else if (code == REPLACEMENT_CHARACTER) {
-                        to[at++] = '*';
-                } else {
-                        if (strchr("*?[\\", string[i]))
-                                to[at++] = '\\';
-                        memcpy(to + at, string + i, n);
-                        at += n;
-                }
+                if (n == 0 || code == '\t' || code == REPLACEMENT_CHARACTER)
+                        return -EINVAL;
+                if (strchr("*?[\\", string[i]))
+                        to[at++] = '\\';
+                memcpy(to + at, string + i, n);
+                at += n;
         }
         to[at] = 0;
         return 0;
@@ -235,8 +231,9 @@ int rule_suggest(const struct rule_subject *subject, uint16_t ephemeral_first,
                 unsigned keys;
                 bool opener; /* of who opened it, where that is not who serves it */
         } choices[] = {
-                { RULE_BIT(RULE_UNIT), false },
+                /* Known as soon as it listens; who serves it is not before somebody connects. */
                 { RULE_BIT(RULE_UNIT), true },
+                { RULE_BIT(RULE_UNIT), false },
                 { RULE_BIT(RULE_CONTAINER) | RULE_BIT(RULE_EXECUTABLE), false },
                 { RULE_BIT(RULE_EXECUTABLE), false },
                 { RULE_BIT(RULE_NAME), false },

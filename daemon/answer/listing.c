@@ -29,6 +29,9 @@ static void show(struct call *c, const struct listing *l, const struct record *r
         bool held;
 
         live_read_rule(&s->live, r->rule, rule);
+        /* It may name users and executables. */
+        if (!c->view->full)
+                rule[0] = 0;
         if (l->extent == LIVE_CONNECTIONS) {
                 show_connection(&c->replies->w, s->services, r, o, rule);
                 return;

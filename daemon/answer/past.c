@@ -132,6 +132,8 @@ static int give_events(struct call *c, struct past *p, uint64_t *budget) {
                 k = batch_add(c, &p->batch);
                 if (k <= 0)
                         return k;
+                if (!c->view->full)
+                        rule[0] = 0;
                 show_event(&c->replies->w, c->service->store.services, &r, &o, rule);
                 p->limit--;
         }

@@ -16,6 +16,7 @@
 #include "starter.h"
 
 #define ENTRIES    1024U
+#define USER_SHARE 4U /* of the entries one user can have one part in so many */
 #define FIELD_SIZE 320
 
 enum kind {
@@ -23,6 +24,7 @@ enum kind {
         KIND_LISTENER,
         KIND_PEER,
         KIND_SOURCE,
+        KIND_MAX,
 };
 
 /* One address, and what was said of it. */
@@ -46,9 +48,9 @@ struct alerts {
         struct live *live;
         struct starter *starter;
         sd_event_source *timer;
-        uint64_t tokens_usec;   /* how much of the future is taken, CLOCK_MONOTONIC */
-        uint64_t n_held;        /* since it was said last */
-        uint64_t keys[ENTRIES]; /* close together, to be looked through; 0: free */
+        uint64_t tokens_usec[KIND_MAX]; /* how much of the future is taken, CLOCK_MONOTONIC */
+        uint64_t n_held;                /* since it was said last */
+        uint64_t keys[ENTRIES];         /* close together, to be looked through; 0: free */
         struct entry entries[ENTRIES];
 };
 
@@ -151,31 +153,42 @@ static void hold(struct alerts *a) {
         a->n_held++;
 }
 
-/* A bucket of ALERTS_BURST that fills by ALERTS_PER_SECOND. */
-static bool may_tell(struct alerts *a, uint64_t now) {
-        const uint64_t one = 1000000U / ALERTS_PER_SECOND;
+#define TOKEN_USEC (1000000U / ALERTS_PER_SECOND)
 
-        if (a->tokens_usec < now)
-                a->tokens_usec = now;
-        if (a->tokens_usec + one > now + ALERTS_BURST * one) {
-                hold(a);
-                arm(a, a->tokens_usec + one - ALERTS_BURST * one);
+/* A bucket of ALERTS_BURST that fills by ALERTS_PER_SECOND, for each kind: who can make many of one
+ * must not hide another. *ret_when is when there will be something in it. */
+static bool may_tell(struct alerts *a, enum kind kind, uint64_t now, uint64_t *ret_when) {
+        uint64_t *taken = &a->tokens_usec[kind];
+
+        if (*taken < now)
+                *taken = now;
+        *ret_when = *taken + TOKEN_USEC - ALERTS_BURST * TOKEN_USEC;
+        if (*ret_when > now)
                 return false;
-        }
-        a->tokens_usec += one;
+        *taken += TOKEN_USEC;
         live_count(a->live, LIVE_ALERTS, 1);
         return true;
 }
 
-static void tell_held(struct alerts *a, uint64_t now) {
+/* The same for what is not told later: it is counted. */
+static bool may_tell_now(struct alerts *a, enum kind kind, uint64_t now) {
+        uint64_t when;
+
+        if (may_tell(a, kind, now, &when))
+                return true;
+        hold(a);
+        arm(a, when);
+        return false;
+}
+
+static void tell_held(struct alerts *a) {
         char message[160], field[48];
 
-        if (a->n_held == 0 ||
-            a->tokens_usec > now + (ALERTS_BURST - 1) * (1000000U / ALERTS_PER_SECOND))
+        if (a->n_held == 0)
                 return;
         snprintf(message, sizeof(message),
-                 "%" PRIu64
-                 " findings were not told one by one: portctl check lists what there is.",
+                 "%" PRIu64 " findings were not told one by one: portctl check lists what there "
+                 "is.",
                  a->n_held);
         snprintf(field, sizeof(field), "PORTWATCH_COUNT=%" PRIu64, a->n_held);
         log_event(LOG_WARNING, MESSAGE_ALERTS_HELD, message, field, NULL);
@@ -269,13 +282,19 @@ static void tell_listener(struct alerts *a, struct entry *e, uint64_t now) {
         char message[512], local[INET6_ADDRSTRLEN + 8], who[320];
         const char *exposure = exposure_name(e->record.exposure);
 
+        if (!may_tell(a, KIND_LISTENER, now, &e->deadline_usec)) {
+                /* Told as soon as there is room, even if it has gone by then. */
+                e->waiting = true;
+                arm(a, e->deadline_usec);
+                return;
+        }
+        e->told = true;
         e->waiting = false;
-        e->deadline_usec = 0;
+        e->deadline_usec = e->n_open == 0 ? now + ALERTS_FLAP_USEC : 0;
+        if (e->deadline_usec > 0)
+                arm(a, e->deadline_usec);
         e->times = 0;
         e->program = program_of(&e->owner);
-        e->told = may_tell(a, now);
-        if (!e->told)
-                return;
         endpoint(&e->record, e->record.local, e->record.local_port, local);
         describe(&e->owner, who, sizeof(who));
         snprintf(message, sizeof(message), "Unexpected listener on %s %s (%s): %s.",
@@ -295,11 +314,23 @@ static void tell_gone(struct alerts *a, struct entry *e) {
         forget(a, e);
 }
 
+/* Has a user other than root the places that one may have? */
+static bool has_share(const struct alerts *a, const struct owner *owner) {
+        uint32_t uid = owner ? owner->uid : UID_UNKNOWN;
+        unsigned n = 0;
+
+        if (uid == 0)
+                return false;
+        for (unsigned i = 0; i < ENTRIES; i++)
+                n += a->keys[i] != 0 && a->entries[i].n_open > 0 && a->entries[i].owner.uid == uid;
+        return n >= ENTRIES / USER_SHARE;
+}
+
 void alerts_raise(struct alerts *a, const struct record *r, const struct owner *owner) {
         struct entry *e = find(a, KIND_LISTENER, r);
         uint64_t now = now_usec();
 
-        if (!e)
+        if (!e && !has_share(a, owner))
                 e = make(a, KIND_LISTENER, r);
         if (!e) {
                 hold(a);
@@ -352,10 +383,10 @@ void alerts_gone(struct alerts *a, const struct record *r, const struct owner *o
                 return;
         keep(e, r, owner);
         e->seen_usec = now;
-        if (e->waiting)
+        if (e->waiting) {
                 tell_listener(a, e, now);
-        if (!e->told)
                 return;
+        }
         e->deadline_usec = now + ALERTS_FLAP_USEC;
         arm(a, e->deadline_usec);
 }
@@ -392,7 +423,7 @@ static struct entry *once(struct alerts *a, enum kind kind, const struct record 
                 return NULL;
         }
         e->seen_usec = now;
-        e->told = may_tell(a, now);
+        e->told = may_tell_now(a, kind, now);
         return e->told ? e : NULL;
 }
 
@@ -430,7 +461,7 @@ void alerts_refused(struct alerts *a, const struct record *r, const struct rule_
         if (e->told || e->attempts <= rate->attempts)
                 return;
         keep(e, r, NULL);
-        e->told = may_tell(a, now);
+        e->told = may_tell_now(a, KIND_SOURCE, now);
         if (!e->told)
                 return;
         snprintf(message, sizeof(message), "%s was refused %" PRIu64 " times in %" PRIu64 " s.",
@@ -458,9 +489,7 @@ static int on_timer(sd_event_source *es, uint64_t usec, void *userdata) {
                 if (e->deadline_usec > 0 && e->deadline_usec < next)
                         next = e->deadline_usec;
         }
-        tell_held(a, now);
-        if (a->n_held > 0 && now + 1000000U < next)
-                next = now + 1000000U;
+        tell_held(a);
         if (next != UINT64_MAX)
                 arm(a, next);
         return 0;

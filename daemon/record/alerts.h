@@ -18,7 +18,7 @@ struct alerts;
 #define ALERTS_FLAP_USEC 10000000U
 /* An owner that is not known yet is waited for so long. */
 #define ALERTS_OWNER_USEC 1000000U
-/* Told at once, and then so many in a second; the others are counted. */
+/* Told at once, and then so many in a second. Listeners wait for that, the others are counted. */
 #define ALERTS_BURST      64U
 #define ALERTS_PER_SECOND 4U
 

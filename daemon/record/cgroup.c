@@ -128,7 +128,7 @@ void cgroup_parse(const char *path, struct cgroup_place *ret) {
                 if (size == 0)
                         break;
                 /* systemd puts '_' before names that the kernel keeps for its own files. */
-                if (ret->unit[0] == 0 && is_unit(path, size))
+                if (ret->unit[0] == 0 && ret->container[0] == 0 && is_unit(path, size))
                         take(ret->unit, sizeof(ret->unit), path + (*path == '_'),
                              size - (*path == '_'));
                 /* The innermost container counts: that is where the process sees itself. */

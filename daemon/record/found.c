@@ -138,6 +138,15 @@ static uint64_t *ended_at(struct tracker *t, uint64_t cookie) {
 }
 
 /*
+ * Of these the look at the open files does not see all (a descriptor may be on its way in a
+ * message, or belong to io_uring), but both their beginning and their end are told.
+ */
+static bool is_told(const struct record *r) {
+        return (r->transport == TRANSPORT_RAW || r->transport == TRANSPORT_UDPLITE) &&
+               !(r->flags & RECORD_FOUND);
+}
+
+/*
  * connect() tells that it begins before the socket is where a dump finds it: one that was told just
  * before the dump has the next one, too, to show up in.
  */
@@ -166,7 +175,7 @@ void found_sweep(struct tracker *t, const struct event *ev) {
                         }
                         if (ev->netns != 0 && e.record->netns != ev->netns)
                                 continue;
-                        if (is_young(t, &e))
+                        if (is_young(t, &e) || is_told(e.record))
                                 continue;
                         *ended_at(t, e.record->cookie) = e.record->cookie;
                         if (extent == LIVE_LISTENERS)

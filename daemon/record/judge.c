@@ -12,7 +12,7 @@
 #include "judge.h"
 #include "lib/ports.h"
 
-/* One who opens listeners for fun must not fill the disk with rules for them. */
+/* In the file. One who opens listeners for fun must not fill the disk with rules for them. */
 #define LEARNED_MAX 1024U
 
 /* Of the file of learnt rules: what is behind it is when learning began, time of day, usec. */
@@ -24,7 +24,8 @@ struct judge {
         const char *dir;
         const char *learned;
         struct rules *rules;
-        unsigned n_learned; /* since the rules were read */
+        unsigned n_listeners; /* rules of what may listen */
+        unsigned n_learned;   /* of them */
         uint64_t learning_until_usec;
         uint16_t ephemeral_first;
         uint16_t ephemeral_last;
@@ -102,13 +103,25 @@ static void set_learning(struct judge *j, uint64_t now_usec) {
         atomic_store(&j->live->header->learning_until_usec, j->learning_until_usec);
 }
 
+/* All of the line or none of it: half a rule would be a mistake at the next start. */
+static void write_learned(const struct judge *j, const char *line, size_t size) {
+        int fd = open(j->learned, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+        off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+
+        if (end < 0 || write(fd, line, size) != (ssize_t) size) {
+                log_warning("What was learnt could not be written to %s: %m", j->learned);
+                if (end >= 0)
+                        (void) !ftruncate(fd, end);
+        }
+        if (fd >= 0)
+                close(fd);
+}
+
 /* Puts a rule into the file and among those in force. False: it stays unexpected. */
 static bool learn(struct judge *j, const struct rule_subject *subject) {
         struct rule_error error;
         char text[RULE_TEXT_SIZE + 1];
         size_t n;
-        int fd;
-        ssize_t k;
 
         if (j->n_learned >= LEARNED_MAX ||
             rule_suggest(subject, j->ephemeral_first, j->ephemeral_last, text) < 0)
@@ -117,31 +130,47 @@ static bool learn(struct judge *j, const struct rule_subject *subject) {
         if (rules_parse(j->rules, text, n, j->learned, &error) < 0)
                 return false;
         j->n_learned++;
+        j->n_listeners++;
         (void) live_write_rule(j->live, rules_count(j->rules), text);
         atomic_store(&j->live->header->rules, rules_count(j->rules));
         text[n] = '\n';
-        fd = open(j->learned, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-        k = fd >= 0 ? write(fd, text, n + 1) : -1;
-        if (k != (ssize_t) (n + 1))
-                log_warning("What was learnt could not be written to %s: %m", j->learned);
-        if (fd >= 0)
-                close(fd);
+        write_learned(j, text, n + 1);
         return true;
 }
 
 /* ---- Rules ---- */
 
 /* Readers see the new texts for the old numbers until the listeners are judged anew: a moment. */
-static void publish(struct judge *j, uint64_t now_usec) {
+static void publish(struct judge *j) {
         struct live_header *h = j->live->header;
         unsigned n = rules_count(j->rules);
 
         for (unsigned i = 1; i <= n; i++)
                 if (live_write_rule(j->live, i, rules_text(j->rules, i)) < 0)
                         break;
-        memset(h->rules_error, 0, sizeof(h->rules_error));
         atomic_store(&h->rules, n);
-        atomic_store(&h->rules_usec, now_usec);
+}
+
+/* Rules of how often somebody may be refused say nothing of listeners. */
+static bool judges(const struct judge *j) {
+        return j->n_listeners > 0;
+}
+
+/* Counts what the rules are about. */
+static void survey(struct judge *j) {
+        static const char refused[] = "refused ";
+        unsigned line;
+
+        j->n_listeners = j->n_learned = 0;
+        j->has_from = false;
+        for (unsigned i = 1; i <= rules_count(j->rules); i++) {
+                const char *text = rules_text(j->rules, i);
+
+                j->n_listeners += strncmp(text, refused, strlen(refused)) != 0;
+                j->n_learned += strcmp(rules_origin(j->rules, i, &line), j->learned) == 0;
+                j->has_from = j->has_from || strstr(text, " from=");
+        }
+        j->rate = rules_refused_rate(j->rules);
 }
 
 int judge_reload(struct judge *j, uint64_t now_usec, char **ret_error) {
@@ -152,26 +181,17 @@ int judge_reload(struct judge *j, uint64_t now_usec, char **ret_error) {
         /* Before the rules: the file of learnt ones may be made by this. */
         set_learning(j, now_usec);
         r = policy_load(&rules, j->dir, j->config->learn_usec > 0 ? j->learned : NULL, ret_error);
-        if (r < 0) {
-                snprintf(h->rules_error, sizeof(h->rules_error), "%s",
-                         *ret_error ? *ret_error : strerror(-r));
-                atomic_store(&h->rules_usec, now_usec);
+        snprintf(h->rules_error, sizeof(h->rules_error), "%s",
+                 r == 0       ? ""
+                 : *ret_error ? *ret_error
+                              : strerror(r < 0 ? -r : ENOMEM));
+        if (r < 0)
                 return r;
-        }
         rules_free(j->rules);
         j->rules = rules;
-        j->n_learned = 0;
-        j->rate = rules_refused_rate(rules);
-        j->has_from = false;
-        for (unsigned i = 1; i <= rules_count(rules) && !j->has_from; i++)
-                j->has_from = strstr(rules_text(rules, i), " from=") != NULL;
-        publish(j, now_usec);
-        return 0;
-}
-
-/* Rules of how often somebody may be refused say nothing of listeners. */
-static bool judges(const struct judge *j) {
-        return j->rules && rules_count(j->rules) > 0;
+        survey(j);
+        publish(j);
+        return r;
 }
 
 /* systemd opens the sockets of a socket unit in that unit's control group; ours, not a guest's. */
@@ -203,10 +223,13 @@ void judge_listener(struct judge *j, struct record *r, const struct owner *owner
                 r->flags |= RECORD_EXPECTED;
 }
 
-void judge_connection(const struct judge *j, struct record *r, const struct owner *owner) {
-        const struct rule_subject subject = { .record = r, .owner = owner };
+void judge_connection(const struct judge *j, struct record *r, const struct owner *owner,
+                      const struct owner *holder) {
+        const struct rule_subject subject = { .record = r, .owner = owner, .holder = holder };
         int k;
 
+        r->flags &= (uint8_t) ~(RECORD_JUDGED | RECORD_EXPECTED);
+        r->rule = 0;
         if (!j->has_from)
                 return;
         k = rules_match_inbound(j->rules, &subject);

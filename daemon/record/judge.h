@@ -23,9 +23,9 @@ int judge_new(struct judge **ret, const struct config *config, struct live *live
 struct judge *judge_free(struct judge *j); /* accepts NULL, returns NULL */
 
 /*
- * Reads the rules again and says so in the live table. On failure what was in force stays, and
- * *ret_error (allocated, NULL when there was no memory) says why. Whoever calls this then has every
- * listener judged anew. now_usec: time of day.
+ * Reads the rules again and says so in the live table. On failure what was in force stays; 1: all
+ * were read but those that were learnt. *ret_error (allocated, NULL when there was no memory) says
+ * why. Whoever calls this then has every listener judged anew. now_usec: time of day.
  */
 int judge_reload(struct judge *j, uint64_t now_usec, char **ret_error);
 
@@ -37,7 +37,8 @@ void judge_listener(struct judge *j, struct record *r, const struct owner *owner
                     const struct owner *holder, uint64_t now_usec);
 
 /* The same for an inbound connection; it is judged only if a rule says from where it may come. */
-void judge_connection(const struct judge *j, struct record *r, const struct owner *owner);
+void judge_connection(const struct judge *j, struct record *r, const struct owner *owner,
+                      const struct owner *holder);
 
 /* The text of a rule by its number, NULL for 0. */
 const char *judge_rule(const struct judge *j, uint32_t number);

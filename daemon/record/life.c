@@ -272,7 +272,10 @@ void connection_appear(struct tracker *t, const struct event *ev, enum direction
                 life_found(t, LIVE_CONNECTIONS, &r);
                 return;
         }
+        /* Lent for the judgement: the connection itself has none. */
+        r.holder = listener && r.direction == DIRECTION_INBOUND ? listener->holder : OWNER_NONE;
         connection_announce(t, &r);
+        r.holder = OWNER_NONE;
         connection_add(t, &r);
 }
 

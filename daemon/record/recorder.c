@@ -193,13 +193,16 @@ static void on_listener(struct record *record, uint32_t owner, void *userdata) {
 
 static void on_inbound(struct record *record, uint32_t owner, void *userdata) {
         struct recorder *r = userdata;
-        const struct owner *who = NULL;
+        const struct owner *who = NULL, *holder = NULL;
+        bool was = is_unexpected(record);
         uint64_t key;
 
         if (owner != OWNER_NONE)
                 who = owners_get(r->owners, owner, &key);
-        judge_connection(r->judge, record, who);
-        if (is_unexpected(record))
+        if (record->holder != OWNER_NONE)
+                holder = owners_get(r->owners, record->holder, &key);
+        judge_connection(r->judge, record, who, holder);
+        if (is_unexpected(record) && !was)
                 alerts_peer(r->alerts, record, who);
 }
 
@@ -342,14 +345,17 @@ static void restore(struct recorder *r) {
         for (unsigned extent = LIVE_LISTENERS; extent <= LIVE_CONNECTIONS; extent++)
                 for (uint32_t slot = 0; slot < live_used(earlier, extent); slot++) {
                         struct record record;
-                        struct owner owner;
-                        uint32_t to = OWNER_NONE;
+                        struct owner owner, holder;
+                        uint32_t to = OWNER_NONE, held = OWNER_NONE;
 
                         if (live_read(earlier, extent, slot, &record, &owner) <= 0)
                                 continue;
                         if (record.owner != OWNER_NONE)
                                 to = owners_adopt(r->owners, &owner);
-                        tracker_restore(r->tracker, extent, &record, to);
+                        if (extent == LIVE_LISTENERS &&
+                            live_read_holder(earlier, slot, &record, &holder) > 0)
+                                held = owners_adopt(r->owners, &holder);
+                        tracker_restore(r->tracker, extent, &record, to, held);
                 }
 }
 
@@ -603,19 +609,23 @@ static int on_status_timer(sd_event_source *es, uint64_t usec, void *userdata) {
 
 /* Has everything that listens judged by the rules as they are now. */
 static void reload_rules(struct recorder *r) {
+        uint64_t now = now_ns(CLOCK_REALTIME) / 1000;
         char *error = NULL, field[400];
         int k;
 
-        k = judge_reload(r->judge, now_ns(CLOCK_REALTIME) / 1000, &error);
-        if (k < 0) {
-                const char *why = error ? error : strerror(-k);
+        k = judge_reload(r->judge, now, &error);
+        if (k != 0) {
+                const char *why = error ? error : strerror(k < 0 ? -k : ENOMEM);
 
                 snprintf(field, sizeof(field), "ERROR=%s", why);
                 log_event(LOG_ERR, MESSAGE_RULES_REFUSED, why, field, NULL);
-                log_error("The rules stay as they were.");
+                log_error(k < 0 ? "The rules stay as they were."
+                                : "The rules that were learnt are not in force.");
         }
         free(error);
         tracker_judge_again(r->tracker);
+        /* Whoever waits for this sees the new verdicts. */
+        atomic_store(&r->files.live.header->rules_usec, now);
 }
 
 /* A new configuration: the answerer is started again only if it is about the answerer. */

@@ -42,7 +42,9 @@ static int connect_bus(struct starter *s) {
 
         if (s->bus && sd_bus_is_open(s->bus) > 0)
                 return 0;
+        /* What was asked over the old one is not answered any more. */
         s->bus = sd_bus_close_unref(s->bus);
+        s->n_pending = 0;
         r = sd_bus_open_system(&s->bus);
         if (r >= 0)
                 r = sd_bus_attach_event(s->bus, s->event, SD_EVENT_PRIORITY_IDLE);
@@ -56,7 +58,8 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         struct starter *s = userdata;
 
         (void) ret_error;
-        s->n_pending--;
+        if (s->n_pending > 0)
+                s->n_pending--;
         if (error)
                 log_warning("OnUnexpected=: systemd did not start the unit: %s",
                             error->message ? error->message : error->name);

@@ -147,18 +147,19 @@ void tracker_handle(struct tracker *t, const struct event *ev) {
 }
 
 void tracker_restore(struct tracker *t, enum live_extent extent, const struct record *r,
-                     uint32_t owner) {
+                     uint32_t owner, uint32_t holder) {
         struct record copy = *r;
         struct entry e;
 
         copy.owner = owner;
-        copy.holder = OWNER_NONE;
+        copy.holder = holder;
         /* Without its owner, for whom there was no room, it is open to be found again. */
         if (owner == OWNER_NONE)
                 copy.attribution = ATTRIBUTION_UNKNOWN;
         copy.rule = 0;
         if (entry_find(t, r->cookie, &e) || !entry_add(t, extent, &copy)) {
                 entry_unref(t, owner);
+                entry_unref(t, holder);
                 return;
         }
         /* Not seen yet: the first snapshot ends it if it is gone. */
@@ -167,16 +168,24 @@ void tracker_restore(struct tracker *t, enum live_extent extent, const struct re
 }
 
 void tracker_judge_again(struct tracker *t) {
-        uint64_t used = live_used(t->live, LIVE_LISTENERS);
+        for (unsigned extent = LIVE_LISTENERS; extent <= LIVE_CONNECTIONS; extent++) {
+                uint64_t used = live_used(t->live, extent);
 
-        for (uint32_t slot = 0; slot < used; slot++) {
-                struct entry e = entry_at(t, slot | ENTRY_LISTENER);
-                struct record r = *e.record;
+                for (uint32_t slot = 0; slot < used; slot++) {
+                        struct entry e =
+                                entry_at(t, slot | (extent == LIVE_LISTENERS ? ENTRY_LISTENER : 0));
+                        struct record r = *e.record;
 
-                if (r.kind == RECORD_NONE || r.flags & RECORD_PENDING)
-                        continue;
-                t->config.ops->listener(&r, r.owner, t->config.userdata);
-                entry_write(t, &e, &r);
+                        if (r.kind == RECORD_NONE || r.flags & RECORD_PENDING)
+                                continue;
+                        if (extent == LIVE_LISTENERS)
+                                t->config.ops->listener(&r, r.owner, t->config.userdata);
+                        else if (r.direction == DIRECTION_INBOUND)
+                                t->config.ops->inbound(&r, r.owner, t->config.userdata);
+                        else
+                                continue;
+                        entry_write(t, &e, &r);
+                }
         }
 }
 

@@ -27,7 +27,10 @@ struct tracker_ops {
          * first_seen_usec, the judgement and rule.
          */
         void (*listener)(struct record *r, uint32_t owner, void *userdata);
-        /* Called before an inbound connection's record is appended: fills in the judgement. */
+        /*
+         * Called before an inbound connection's record is appended, and when the rules have
+         * changed: fills in the judgement. r->holder is that of its listener.
+         */
         void (*inbound)(struct record *r, uint32_t owner, void *userdata);
 };
 
@@ -54,11 +57,11 @@ void tracker_handle(struct tracker *t, const struct event *ev);
 
 /*
  * Takes over a socket from the table of an earlier recorder of this boot, id and times included.
- * owner is a slot with a reference that the tracker takes, or OWNER_NONE. The next snapshot ends it
- * if it is not there any more.
+ * owner and holder are slots with a reference that the tracker takes, or OWNER_NONE. The next
+ * snapshot ends it if it is not there any more.
  */
 void tracker_restore(struct tracker *t, enum live_extent extent, const struct record *r,
-                     uint32_t owner);
+                     uint32_t owner, uint32_t holder);
 
 /*
  * Listeners whose port is not known yet (listen() without bind()): a dump of the listeners of their
@@ -66,5 +69,5 @@ void tracker_restore(struct tracker *t, enum live_extent extent, const struct re
  */
 unsigned tracker_wants_listeners(struct tracker *t, uint32_t *ret_netns);
 
-/* Calls the operation listener for each that is open and told, after the rules have changed. */
+/* Calls the operations listener and inbound for all that is open, after the rules have changed. */
 void tracker_judge_again(struct tracker *t);

@@ -170,7 +170,7 @@ PARAMETERS = [
     ("Listeners", {"filter": 1}, "filter"),
     ("Listeners", {"filter": []}, "filter"),
     ("Listeners", {"filter": {"nothing": 1}}, "nothing"),
-    ("Listeners", {"filter": {"transport": "sctp"}}, "transport"),
+    ("Listeners", {"filter": {"transport": "dccp"}}, "transport"),
     ("Listeners", {"filter": {"transport": 6}}, "transport"),
     ("Listeners", {"filter": {"family": "ipv5"}}, "family"),
     ("Listeners", {"filter": {"category": "well-known"}}, "category"),

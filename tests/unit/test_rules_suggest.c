@@ -22,7 +22,7 @@ static void test_suggestions(void **state) {
         assert_string_equal(suggest(&r, &ruling_sshd, NULL),
                             "tcp/22 unit=ssh.service exposure=any");
         assert_string_equal(suggest(&r, &ruling_manager, &ruling_sshd),
-                            "tcp/22 unit=ssh.service exposure=any");
+                            "tcp/22 unit=ssh.socket exposure=any");
         assert_string_equal(suggest(&r, &ruling_manager, NULL),
                             "tcp/22 unit=ssh.socket exposure=any");
         assert_string_equal(suggest(&r, &ruling_manager, &ruling_unknown),
@@ -53,7 +53,7 @@ static void test_suggestions(void **state) {
         assert_string_equal(suggest(&r, &o, NULL), "udp/61000 name=sshd exposure=address");
         strcpy(o.name, "a*\n\xff\"");
         assert_string_equal(suggest(&r, &o, NULL),
-                            "udp/61000 name=\"a\\\\*??\\\"\" exposure=address");
+                            "udp/61000 user=0 exposure=address");
         o.name[0] = 0;
         assert_string_equal(suggest(&r, &o, NULL), "udp/61000 user=0 exposure=address");
         /* A path that no rule has room for. */

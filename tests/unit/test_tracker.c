@@ -250,7 +250,7 @@ static struct record restored(uint64_t cookie, enum record_kind kind, uint64_t i
 static void restore(struct desk *d, enum live_extent extent, struct record r, uint32_t pid) {
         const struct event ev = { .pid = pid, .uid = 0 };
 
-        tracker_restore(d->tracker, extent, &r, pid ? desk_owner(d, &ev) : OWNER_NONE);
+        tracker_restore(d->tracker, extent, &r, pid ? desk_owner(d, &ev) : OWNER_NONE, OWNER_NONE);
 }
 
 static void test_restore(void **state) {
