@@ -545,6 +545,9 @@ static int attach(struct source *s) {
         skeleton->links.sock_state_missed = bpf_program__attach(skeleton->progs.sock_state_missed);
         if (!skeleton->links.sock_state_missed)
                 return -errno;
+        skeleton->links.process_ran = bpf_program__attach(skeleton->progs.process_ran);
+        if (!skeleton->links.process_ran)
+                return -errno;
         skeleton->links.cgroup_made = bpf_program__attach(skeleton->progs.cgroup_made);
         if (!skeleton->links.cgroup_made)
                 return -errno;

@@ -56,12 +56,11 @@ void holders_sort(struct holders *h) {
                       h->key == HOLDERS_BY_COOKIE ? compare_cookies : compare_inodes);
 }
 
-int holders_fill(const struct holders *h, struct event *ev) {
+/* The first holder of ev's socket, or h->n. */
+static size_t find_first(const struct holders *h, const struct event *ev) {
         uint64_t key = key_of(h, ev);
         size_t low = 0, high = h->n;
 
-        if (key == 0)
-                return 0;
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
 
@@ -70,7 +69,13 @@ int holders_fill(const struct holders *h, struct event *ev) {
                 else
                         high = middle;
         }
-        if (low == h->n || key_of(h, &h->events[low]) != key)
+        return key != 0 && low < h->n && key_of(h, &h->events[low]) == key ? low : h->n;
+}
+
+int holders_fill(const struct holders *h, struct event *ev) {
+        size_t low = find_first(h, ev);
+
+        if (low == h->n)
                 return 0;
         ev->pid = h->events[low].pid;
         ev->start_ns = h->events[low].start_ns;
@@ -84,6 +89,22 @@ int holders_fill(const struct holders *h, struct event *ev) {
         }
         ev->flags |= h->events[low].flags;
         memcpy(ev->name, h->events[low].name, sizeof(ev->name));
+        return 1;
+}
+
+int holders_next(const struct holders *h, const struct event *ev, struct event *ret) {
+        size_t i = find_first(h, ev) + 1;
+
+        if (i >= h->n || key_of(h, &h->events[i]) != key_of(h, ev))
+                return 0;
+        *ret = h->events[i];
+        ret->type = EVENT_OWNER;
+        ret->time_ns = ev->time_ns;
+        ret->cookie = ev->cookie;
+        ret->netns = ev->netns;
+        /* Its user is not looked up, and the socket's is not its own. */
+        if (h->key == HOLDERS_BY_INODE)
+                ret->uid = UINT32_MAX;
         return 1;
 }
 

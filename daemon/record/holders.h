@@ -28,6 +28,11 @@ int holders_add(struct holders *h, const struct event *ev);
 void holders_sort(struct holders *h);
 /* Puts the first holder of ev's socket into ev. Returns whether there is one. */
 int holders_fill(const struct holders *h, struct event *ev);
+/*
+ * The holder after the first one, as an EVENT_OWNER of ev's socket: who serves what systemd, the
+ * first one, has opened. Returns whether there is one.
+ */
+int holders_next(const struct holders *h, const struct event *ev, struct event *ret);
 /* Forgets all, and gives the room back. */
 void holders_clear(struct holders *h);
 

@@ -198,7 +198,7 @@ static bool listens(const struct feed *f, uint16_t port) {
 
 static void on_found(const struct event *ev, size_t size, void *userdata) {
         struct dump *d = userdata;
-        struct event found = *ev;
+        struct event found = *ev, other;
 
         (void) size;
         if (ev->transport == IPPROTO_TCP && ev->new_state == STATE_LISTEN)
@@ -207,6 +207,9 @@ static void on_found(const struct event *ev, size_t size, void *userdata) {
         if (!holders_fill(&d->source->holders, &found))
                 d->missed += digest_of(ev->inode);
         emit_socket(d->source, d->feed, &found);
+        /* systemd's socket units: the service has the listener as well. */
+        if (found.pid == 1 && holders_next(&d->source->holders, &found, &other))
+                emit(d->source, &other);
 }
 
 /* ---- Holders ---- */

@@ -297,7 +297,7 @@ def test_socket_units(machine, policy, source):
     wait_until(lambda: judged(4111), "the owner")
     assert judged(4111)["holder"] is None
 
-    # Owner is who opened it, holder who serves it; netlink looks for one process of a socket alone.
+    # Owner is who opened it, holder who serves it; netlink looks for it only when it looks for others.
     def held():
         if source == "ebpf":
             holder = wait_until(lambda: judged(4111)["holder"], "the holder")
