@@ -19,6 +19,8 @@ static uint64_t key_of(const struct holders *h, const struct event *ev) {
 }
 
 int holders_add(struct holders *h, const struct event *ev) {
+        if (h->n == HOLDERS_MAX)
+                return -ENOBUFS;
         if (h->n == h->room) {
                 size_t room = h->room ? h->room * 2 : ROOM_MIN;
                 struct event *events = realloc(h->events, room * sizeof(*events));

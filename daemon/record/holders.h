@@ -22,7 +22,10 @@ struct holders {
         size_t room;
 };
 
-/* Adds one, in any order. 0 or -ENOMEM. */
+/* Of one look: whoever dup()s a socket often must not take all memory. */
+#define HOLDERS_MAX 524288U
+
+/* Adds one, in any order. 0, -ENOBUFS beyond HOLDERS_MAX, or -ENOMEM. */
 int holders_add(struct holders *h, const struct event *ev);
 /* To be called after the last holders_add() and before the first holders_fill(). */
 void holders_sort(struct holders *h);
