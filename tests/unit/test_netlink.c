@@ -205,7 +205,8 @@ static void test_later(void **state) {
         watch_end(&w);
 }
 
-/* Whether the message of a listener that has gone came before the end of the snapshot without it. */
+/* Whether the message of a listener that has gone came before the end of the snapshot without it.
+ */
 static bool gone_before_the_end(struct watch *w) {
         int listener = listener_make(AF_INET, "127.0.0.1", 0);
         uint64_t cookie = cookie_of(listener);

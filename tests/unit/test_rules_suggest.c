@@ -52,8 +52,7 @@ static void test_suggestions(void **state) {
         o.executable[0] = 0;
         assert_string_equal(suggest(&r, &o, NULL), "udp/61000 name=sshd exposure=address");
         strcpy(o.name, "a*\n\xff\"");
-        assert_string_equal(suggest(&r, &o, NULL),
-                            "udp/61000 user=0 exposure=address");
+        assert_string_equal(suggest(&r, &o, NULL), "udp/61000 user=0 exposure=address");
         o.name[0] = 0;
         assert_string_equal(suggest(&r, &o, NULL), "udp/61000 user=0 exposure=address");
         /* A path that no rule has room for. */
