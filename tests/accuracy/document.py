@@ -210,6 +210,7 @@ def million_line(r):
         f"({r.connections / max(r.seconds, 0.001):,.0f} a second), both ends each: "
         f"{r.recorded:,} of {r.expected:,} recorded, {r.extra} more, {r.pid:,} with the right pid, "
         f"{r.wrong_exact} wrong exact ({said}); lost, as the recorder says: {r.lost}. "
+        f"{r.events:,} events were recorded in all, those of other namespaces included; "
         f"HistorySize={r.history_mib}M."
     )
 
