@@ -133,12 +133,7 @@ def explain_ebpf(case, r):
             "Reset, or closed without its process having a part in it: nobody's call showed the acceptor, "
             "so the listener's owner stands for it."
         )
-    if case.name.startswith("socket activated, inetd") and r.executable < r.owners:
-        yield (
-            "The server that was started with the connection never made a call on it but to end: the "
-            "kernel has let go of its executable before it closes its descriptors."
-        )
-    elif r.recorded < r.expected or r.extra or r.wrong_exact:
+    if r.recorded < r.expected or r.extra or r.wrong_exact:
         yield "Not as it should be: " + "; ".join(r.remarks[:3])
     elif r.pid + stand_ins < r.owners or r.executable < r.owners:
         yield "An owner is not whole: " + "; ".join(x for x in r.remarks if x.startswith("owner"))[:300]
