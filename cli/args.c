@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/args.h"
+#include "cli/netns.h"
 #include "cli/out.h"
 #include "cli/when.h"
 #include "lib/record.h"
@@ -102,16 +103,19 @@ static int take_user(struct args *a, const char *value, char why[static 256]) {
         return 0;
 }
 
-/* The number of a namespace as ls -i shows it, or a file that stands for one. */
+/* The number of a namespace as ls -i shows it, a file that stands for one, or a name in
+ * NETNS_FOLDER. */
 static int take_netns(struct args *a, const char *value, char why[static 256]) {
+        char path[256];
         struct stat st;
 
         if (parse_number(value, UINT32_MAX, &a->netns) >= 0)
                 return 0;
-        if (*value != '/')
+        if ((size_t) snprintf(path, sizeof(path), "%s%s", *value == '/' ? "" : NETNS_FOLDER "/",
+                              value) >= sizeof(path))
                 return -EINVAL;
-        if (stat(value, &st) < 0) {
-                (void) snprintf(why, 256, "%.128s: %s", value, strerror(errno));
+        if (stat(path, &st) < 0) {
+                (void) snprintf(why, 256, "%.128s: %s", path, strerror(errno));
                 return -EINVAL;
         }
         a->netns = (int64_t) st.st_ino;
@@ -243,7 +247,7 @@ static const struct option_info {
         { 0, "unit", "UNIT", SOCKETS, NULL, offsetof(struct args, unit), "owned by this systemd unit" },
         { 0, "user", "NAME|UID", SOCKETS, take_user, 0, "owned by this user" },
         { 0, "container", "NAME", SOCKETS, NULL, offsetof(struct args, container), "owned by this container" },
-        { 0, "netns", "NUMBER|FILE", SOCKETS, take_netns, 0, "in this network namespace" },
+        { 0, "netns", "NAME|NUMBER|FILE", SOCKETS, take_netns, 0, "in this network namespace" },
         { 0, "category", "NAME", SOCKETS, take_category, 0, "service port is system, user or dynamic" },
         { 0, "unexpected", NULL, SOCKETS & ~UNJUDGED, NULL, offsetof(struct args, unexpected), "those that the rules do not expect" },
         { 0, "new-since", "TIME", LISTENING, take_new_since, 0, "listeners never seen before: 7d, yesterday, ..." },

@@ -5,6 +5,7 @@
 
 #include "cli/cells.h"
 #include "cli/columns.h"
+#include "cli/netns.h"
 #include "cli/out.h"
 
 #define SOCKETS (SET_LISTENERS | SET_CONNECTIONS | SET_EVENTS)
@@ -32,6 +33,18 @@ static void put_port(struct buf *b, const struct style *style, const struct row 
 static void put_user(struct buf *b, const struct style *style, const struct row *row) {
         (void) style;
         cell_user(b, row->socket.owner.uid);
+}
+
+static void put_netns(struct buf *b, const struct style *style, const struct row *row) {
+        const char *name = row->socket.netns > 0 ? netns_name((uint64_t) row->socket.netns) : "";
+
+        (void) style;
+        if (*name)
+                buf_text(b, name);
+        else if (row->socket.netns == REPLY_NULL)
+                buf_char(b, '-');
+        else
+                buf_number(b, row->socket.netns);
 }
 
 static void put_expected(struct buf *b, const struct style *style, const struct row *row) {
@@ -99,7 +112,7 @@ const struct column columns_all[] = {
         { "SOCKET-UNIT", SET_LISTENERS, 16, TRUNC, OTHER, "the unit that opened it for UNIT (socket activation)", put_socket_unit, NULL },
         { "CONTAINER", SOCKETS, 12, TRUNC, STRING(socket.owner.container), "container of the owner", NULL, NULL },
         { "ATTRIBUTION", SOCKETS, 11, 0, STRING(socket.owner.attribution), "how the owner was learnt: exact, listener, lookup, unknown", NULL, NULL },
-        { "NETNS", SOCKETS, 10, RIGHT, NUMBER(socket.netns), "network namespace", NULL, NULL },
+        { "NETNS", SOCKETS, 10, 0, OTHER, "network namespace: its name (ip-netns(8)), own, or number", put_netns, NULL },
         { "EXPOSURE", SET_LISTENERS | SET_EVENTS, 8, 0, STRING(socket.exposure), "who can reach it: loopback, address, any", NULL, tint_exposure },
         { "EXPECTED", SOCKETS, 8, 0, OTHER, "does a rule expect it", put_expected, NULL },
         { "RULE", SOCKETS, 12, TRUNC, STRING(socket.rule), "the rule that does", NULL, NULL },

@@ -266,6 +266,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("transport", OTHERS)
 def test_other_transports(shared, source, transport):
     made, address, port = OTHERS[transport]
@@ -284,12 +285,19 @@ def test_other_transports(shared, source, transport):
         assert [l for l in shared.listeners() if l["local"]["port"] == port] == []
         s.close()
         return
-    (l,) = wait_until(find, f"the {transport} socket")
+    def have_it_looked():
+        """Nothing tells of packet sockets but the look that is taken when something has happened."""
+        if transport == "packet":
+            with shared.namespace.entered():
+                socket.create_server(("127.0.0.1", 7202)).close()
+
+    have_it_looked()
+    (l,) = wait_until(find, f"the {transport} socket", deadline=45)
     assert l["owner"]["pid"] == os.getpid()
-    # Nothing tells of packet sockets but the look that is taken now and then.
     assert l["owner"]["attribution"] == ("lookup" if transport == "packet" else "exact")
     assert l["family"] == ("packet" if transport == "packet" else "ipv4")
     assert l["local"]["address"] == {"udplite": "127.0.0.1", "raw": "0.0.0.0", "packet": "*"}[transport]
     s.close()
-    wait_until(lambda: not find(), "its end", deadline=20)
+    have_it_looked()
+    wait_until(lambda: not find(), "its end", deadline=45)
     assert shared.wait_event("unlisten", port, transport=transport)["listener"]["id"] == l["id"]

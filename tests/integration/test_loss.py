@@ -190,7 +190,7 @@ def test_stopped_under_load(make_daemon, situations, load, source, namespace, el
     lost = wait_until(sums, "what was made to be recorded or lost", 30)
     # The history says at its places what status says in all.
     marks = [e for e in d.marks() if e["kind"] == "lost"]
-    assert sum(e["lost"] for e in marks) == lost
+    assert sum(e["lost"] for e in marks) == lost, (marks, d.status())
     assert all(e["time_usec"] >= began for e in marks)
 
 
