@@ -40,6 +40,7 @@ enum event_flags {
 
 /* In the place of an IPPROTO_ of 8 bits; IPPROTO_RAW (255) is itself. */
 #define EVENT_TRANSPORT_PACKET 254
+#define EVENT_TRANSPORT_VSOCK  253
 
 #define EVENT_NAME_SIZE 16
 #define EVENT_PATH_SIZE 512
@@ -72,7 +73,7 @@ struct event {
         __u32 uid;     /* effective uid of the process, or the socket's */
         __u32 exec_id; /* counts the executables a process has run */
         __u8 type;
-        __u8 transport; /* IPPROTO_TCP, _UDP, _UDPLITE, _SCTP, _RAW, EVENT_TRANSPORT_PACKET */
+        __u8 transport; /* IPPROTO_TCP, _UDP, _UDPLITE, _SCTP, _RAW, EVENT_TRANSPORT_ */
         __u8 family;    /* AF_INET, AF_INET6 (v4-mapped stays AF_INET6 here), AF_PACKET */
         __u8 old_state;
         __u8 new_state;

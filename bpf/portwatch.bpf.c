@@ -22,6 +22,7 @@ char licence_of_programs[] SEC("license") = "GPL";
 #define AF_INET   2
 #define AF_INET6  10
 #define AF_PACKET 17
+#define AF_VSOCK  40
 
 #define SOCK_RAW 3
 
@@ -1016,6 +1017,16 @@ int socket_owners(struct bpf_iter__task_file *ctx) {
                 ev.transport = EVENT_TRANSPORT_PACKET;
                 ev.local_port = bpf_ntohs(BPF_CORE_READ(packet, num));
                 ev.ifindex = (__u32) BPF_CORE_READ(packet, ifindex);
+        } else if (family == AF_VSOCK && bpf_core_type_exists(struct vsock_sock) &&
+                   sk->__sk_common.skc_state == TCP_LISTEN) {
+                struct vsock_sock *vsock = (struct vsock_sock *) sk;
+                __u32 *local = (__u32 *) ev.local;
+
+                local[0] = BPF_CORE_READ(vsock, local_addr.svm_cid);
+                local[1] = BPF_CORE_READ(vsock, local_addr.svm_port);
+                ev.transport = EVENT_TRANSPORT_VSOCK;
+                ev.new_state = TCP_LISTEN;
+                ev.local_port = local[1] > 0xFFFF ? 0xFFFF : (__u16) local[1];
         } else if (family == AF_INET || family == AF_INET6) {
                 ev.transport = (__u8) sk->sk_protocol;
                 if (sk->sk_type == SOCK_RAW)

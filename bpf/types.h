@@ -77,6 +77,16 @@ struct packet_sock {
         __u16 num;
 };
 
+struct sockaddr_vm {
+        unsigned int svm_port;
+        unsigned int svm_cid;
+};
+
+struct vsock_sock {
+        struct sock sk;
+        struct sockaddr_vm local_addr;
+};
+
 struct inet_sock {
         struct sock sk;
         __u16 inet_sport;

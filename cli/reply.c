@@ -207,8 +207,9 @@ static int decode_field(struct decoder *d, const struct field *f, void *base) {
                 r = json_integer(j, &number);
                 if (r < 0)
                         return r;
-                if (number < 0 || number > UINT16_MAX) {
-                        j->error = "a port from 0 to 65535 was expected";
+                /* Those of vsock(7) have 32 bits. */
+                if (number < 0 || number > UINT32_MAX) {
+                        j->error = "the number of a port was expected";
                         return -EPROTO;
                 }
                 *(int64_t *) (void *) at = number;
@@ -383,7 +384,7 @@ int reply_address(const struct endpoint *e, unsigned family, uint8_t ret[static 
         size_t n = scope ? (size_t) (scope - s->data) : s->size;
         char text[INET6_ADDRSTRLEN];
 
-        if (family == FAMILY_PACKET)
+        if (family == FAMILY_PACKET || family == FAMILY_VSOCK)
                 return 0;
         if (n >= sizeof(text))
                 return -EPROTO;

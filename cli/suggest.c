@@ -60,7 +60,8 @@ static int copy_record(struct record *to, const struct reply_socket *from) {
                 .transport = (uint8_t) transport,
                 .family = (uint8_t) family,
                 .exposure = (uint8_t) exposure,
-                .local_port = (uint16_t) from->local.port,
+                .local_port =
+                        (uint16_t) (from->local.port < UINT16_MAX ? from->local.port : UINT16_MAX),
                 .netns = (uint32_t) from->netns,
         };
         return reply_address(&from->local, to->family, to->local);

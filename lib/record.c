@@ -10,13 +10,15 @@ static const char *const kind_names[RECORD_KIND_MAX] = {
         [RECORD_LOST] = "lost",     [RECORD_START] = "start",       [RECORD_STOP] = "stop",
 };
 static const char *const transport_names[TRANSPORT_MAX] = {
-        [TRANSPORT_TCP] = "tcp",   [TRANSPORT_UDP] = "udp", [TRANSPORT_UDPLITE] = "udplite",
-        [TRANSPORT_SCTP] = "sctp", [TRANSPORT_RAW] = "raw", [TRANSPORT_PACKET] = "packet",
+        [TRANSPORT_TCP] = "tcp",     [TRANSPORT_UDP] = "udp", [TRANSPORT_UDPLITE] = "udplite",
+        [TRANSPORT_SCTP] = "sctp",   [TRANSPORT_RAW] = "raw", [TRANSPORT_PACKET] = "packet",
+        [TRANSPORT_VSOCK] = "vsock",
 };
 static const char *const family_names[FAMILY_MAX] = {
         [FAMILY_IPV4] = "ipv4",
         [FAMILY_IPV6] = "ipv6",
         [FAMILY_PACKET] = "packet",
+        [FAMILY_VSOCK] = "vsock",
 };
 static const char *const direction_names[DIRECTION_MAX] = {
         [DIRECTION_INBOUND] = "inbound",
@@ -68,6 +70,15 @@ enum exposure record_exposure(enum family family, const uint8_t address[static 1
 
         if (family == FAMILY_PACKET)
                 return EXPOSURE_ANY;
+        if (family == FAMILY_VSOCK) {
+                uint32_t cid, port;
+
+                record_vsock(address, &cid, &port);
+                /* VMADDR_CID_LOCAL of linux/vm_sockets.h */
+                return cid == VSOCK_CID_ANY ? EXPOSURE_ANY
+                       : cid == 1           ? EXPOSURE_LOOPBACK
+                                            : EXPOSURE_ADDRESS;
+        }
         if (family == FAMILY_IPV4) {
                 if (address[0] == 127)
                         return EXPOSURE_LOOPBACK;

@@ -36,6 +36,7 @@ enum transport {
         TRANSPORT_SCTP,   /* listeners alone */
         TRANSPORT_RAW,    /* raw(7): the port is the number of the protocol */
         TRANSPORT_PACKET, /* packet(7): the port is the number of the Ethernet protocol, 3 is all */
+        TRANSPORT_VSOCK,  /* vsock(7), listeners alone */
         TRANSPORT_MAX,
 };
 
@@ -43,6 +44,7 @@ enum family {
         FAMILY_IPV4 = 1, /* v4-mapped IPv6 addresses are recorded as IPv4 */
         FAMILY_IPV6,
         FAMILY_PACKET, /* no addresses: ifindex says where it listens */
+        FAMILY_VSOCK,  /* see record_vsock() */
         FAMILY_MAX,
 };
 
@@ -90,6 +92,8 @@ enum record_flags {
         RECORD_DUAL_STACK = 1 << 6,  /* an IPv6 wildcard that takes IPv4 as well */
         RECORD_COUNT_KNOWN = 1 << 7, /* RECORD_LOST: the number of missing events is known */
 };
+
+#define VSOCK_CID_ANY UINT32_MAX
 
 #define OWNER_NONE  UINT32_MAX
 #define UID_UNKNOWN UINT32_MAX
@@ -172,6 +176,16 @@ static inline uint16_t record_service_port(const struct record *r) {
         return r->direction == DIRECTION_OUTBOUND ? r->remote_port : r->local_port;
 }
 
+/*
+ * The context and the port of a vsock address, of 32 bits each. local_port is the port as well, or
+ * UINT16_MAX if it is larger.
+ */
+static inline void record_vsock(const uint8_t address[static 16], uint32_t *ret_cid,
+                                uint32_t *ret_port) {
+        __builtin_memcpy(ret_cid, address, sizeof(*ret_cid));
+        __builtin_memcpy(ret_port, address + sizeof(*ret_cid), sizeof(*ret_port));
+}
+
 static inline bool record_is_listener(const struct record *r) {
         return r->kind == RECORD_LISTEN || r->kind == RECORD_UNLISTEN;
 }
@@ -187,7 +201,7 @@ static inline bool record_is_connection(const struct record *r) {
 }
 
 /* Who can reach an address (first four bytes when IPv4): loopback, one address, or any. Any for a
- * packet socket. */
+ * packet socket, and for a vsock one of any context. */
 enum exposure record_exposure(enum family family, const uint8_t address[static 16]);
 
 /* A checksum of size bytes at data for torn and damaged records; not a defence against an author.

@@ -106,7 +106,8 @@ struct rules {
 
 /* Whether the numbers of a transport are ports; those of the others are of protocols. */
 static inline bool rule_has_ports(unsigned transport) {
-        return transport != TRANSPORT_RAW && transport != TRANSPORT_PACKET;
+        return transport != TRANSPORT_RAW && transport != TRANSPORT_PACKET &&
+               transport != TRANSPORT_VSOCK;
 }
 
 const char *rule_key_name(unsigned key);

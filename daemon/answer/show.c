@@ -94,23 +94,37 @@ size_t show_address(char ret[static SHOW_ADDRESS_MAX], unsigned family,
         return (size_t) (to - ret);
 }
 
+/* What stands for an address where there is none: a number, or "*" for any. */
+static void put_number_or_star(struct jsonw *w, const char *mark, uint32_t number, uint32_t any) {
+        if (number == any) {
+                jsonw_literal(w, "*");
+                return;
+        }
+        jsonw_raw(w, mark, strlen(mark));
+        jsonw_uint(w, number);
+}
+
 static void put_endpoint(struct jsonw *w, const struct record *r, const uint8_t address[static 16],
                          uint16_t port) {
+        uint32_t cid, vsock_port = 0;
         char text[SHOW_ADDRESS_MAX];
         size_t n;
 
         jsonw_literal(w, "{\"address\":\"");
-        if (r->family != FAMILY_PACKET) {
+        switch (r->family) {
+        case FAMILY_PACKET:
+                put_number_or_star(w, "%", r->ifindex, 0);
+                break;
+        case FAMILY_VSOCK:
+                record_vsock(address, &cid, &vsock_port);
+                put_number_or_star(w, "", cid, VSOCK_CID_ANY);
+                break;
+        default:
                 n = show_address(text, r->family, address);
                 jsonw_raw(w, text, n);
-        } else if (r->ifindex == 0)
-                jsonw_literal(w, "*");
-        else {
-                jsonw_literal(w, "%");
-                jsonw_uint(w, r->ifindex);
         }
         jsonw_literal(w, "\",\"port\":");
-        jsonw_uint(w, port);
+        jsonw_uint(w, r->family == FAMILY_VSOCK ? vsock_port : port);
         jsonw_literal(w, "}");
 }
 

@@ -104,9 +104,17 @@ void entry_set_addresses(struct record *r, const struct event *ev) {
                 memcpy(r->local, ev->local, 16);
                 memcpy(r->remote, ev->remote, 16);
         }
-        r->family = ev->family == AF_PACKET           ? FAMILY_PACKET
-                    : ev->family == AF_INET || mapped ? FAMILY_IPV4
-                                                      : FAMILY_IPV6;
+        switch (ev->family) {
+        case AF_PACKET:
+                r->family = FAMILY_PACKET;
+                break;
+        case AF_VSOCK:
+                r->family = FAMILY_VSOCK;
+                break;
+        default:
+                r->family = ev->family == AF_INET || mapped ? FAMILY_IPV4 : FAMILY_IPV6;
+                break;
+        }
         r->local_port = ev->local_port;
         r->remote_port = ev->remote_port;
         r->ifindex = ev->ifindex;
@@ -124,13 +132,16 @@ static uint8_t transport_of(const struct event *ev) {
                 return TRANSPORT_RAW;
         case EVENT_TRANSPORT_PACKET:
                 return TRANSPORT_PACKET;
+        case EVENT_TRANSPORT_VSOCK:
+                return TRANSPORT_VSOCK;
         default:
                 return TRANSPORT_TCP;
         }
 }
 
 bool entry_has_states(const struct event *ev) {
-        return ev->transport == IPPROTO_TCP || ev->transport == IPPROTO_SCTP;
+        return ev->transport == IPPROTO_TCP || ev->transport == IPPROTO_SCTP ||
+               ev->transport == EVENT_TRANSPORT_VSOCK;
 }
 
 void entry_begin(const struct tracker *t, struct record *ret, const struct event *ev,

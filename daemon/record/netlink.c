@@ -632,9 +632,8 @@ static const char *netlink_limits(struct source *s) {
                "sock_diag tells no processes: owners are looked up in /proc, for sockets that "
                "a dump saw (every 1 to 5 s); refused attempts are not seen; of connections too "
                "short for a dump those that failed or that this host reset lack the remote port; "
-               "UDP sockets on ephemeral ports are not taken for listeners; UDP-Lite, SCTP, raw "
-               "and "
-               "packet sockets are not seen");
+               "UDP sockets on ephemeral ports are not taken for listeners; UDP-Lite, SCTP, vsock, "
+               "raw and packet sockets are not seen");
         if (s->without_udp)
                 append(s, &length, "; no UDP: the kernel has no udp_diag");
         if (s->set.n_skipped > 0)

@@ -263,6 +263,7 @@ OTHERS = {
     "udplite": ((socket.AF_INET, socket.SOCK_DGRAM, 136), ("127.0.0.1", 7201), 7201),
     "raw": ((socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), None, socket.IPPROTO_ICMP),
     "packet": ((socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)), None, 3),
+    "vsock": ((socket.AF_VSOCK, socket.SOCK_STREAM, 0), (socket.VMADDR_CID_ANY, 70203), 70203),
 }
 
 
@@ -274,9 +275,13 @@ def test_other_transports(shared, source, transport):
         s = socket.socket(*made)
     if address:
         s.bind(address)
+    if transport == "vsock":
+        s.listen()
 
     def find():
-        return [l for l in shared.listeners(transport=transport, ports=[port])]
+        # Ports of vsock have 32 bits; filters know 16.
+        of_port = shared.listeners(transport=transport, ports=[min(port, 65535)])
+        return [l for l in of_port if l["local"]["port"] == port]
 
     if source == "netlink":
         # It says that it does not see them, and must not take them for something else.
@@ -286,18 +291,19 @@ def test_other_transports(shared, source, transport):
         s.close()
         return
     def have_it_looked():
-        """Nothing tells of packet sockets but the look that is taken when something has happened."""
-        if transport == "packet":
+        """Nothing tells of these but the look that is taken when something has happened."""
+        if transport in ("packet", "vsock"):
             with shared.namespace.entered():
                 socket.create_server(("127.0.0.1", 7202)).close()
 
     have_it_looked()
     (l,) = wait_until(find, f"the {transport} socket", deadline=45)
     assert l["owner"]["pid"] == os.getpid()
-    assert l["owner"]["attribution"] == ("lookup" if transport == "packet" else "exact")
-    assert l["family"] == ("packet" if transport == "packet" else "ipv4")
-    assert l["local"]["address"] == {"udplite": "127.0.0.1", "raw": "0.0.0.0", "packet": "*"}[transport]
+    assert l["owner"]["attribution"] == ("lookup" if transport in ("packet", "vsock") else "exact")
+    assert l["family"] == (transport if transport in ("packet", "vsock") else "ipv4")
+    assert l["local"] == {"address": {"udplite": "127.0.0.1", "raw": "0.0.0.0"}.get(transport, "*"), "port": port}
     s.close()
     have_it_looked()
     wait_until(lambda: not find(), "its end", deadline=45)
-    assert shared.wait_event("unlisten", port, transport=transport)["listener"]["id"] == l["id"]
+    gone = shared.wait_event("unlisten", min(port, 65535), transport=transport)
+    assert gone["listener"]["id"] == l["id"]

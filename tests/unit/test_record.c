@@ -19,18 +19,16 @@ static const struct word kinds[] = {
         { RECORD_STOP, "stop" },     { 0, NULL },
 };
 static const struct word transports[] = {
-        { TRANSPORT_TCP, "tcp" },
-        { TRANSPORT_UDP, "udp" },
-        { TRANSPORT_UDPLITE, "udplite" },
-        { TRANSPORT_SCTP, "sctp" },
-        { TRANSPORT_RAW, "raw" },
-        { TRANSPORT_PACKET, "packet" },
-        { 0, NULL },
+        { TRANSPORT_TCP, "tcp" },         { TRANSPORT_UDP, "udp" },
+        { TRANSPORT_UDPLITE, "udplite" }, { TRANSPORT_SCTP, "sctp" },
+        { TRANSPORT_RAW, "raw" },         { TRANSPORT_PACKET, "packet" },
+        { TRANSPORT_VSOCK, "vsock" },     { 0, NULL },
 };
 static const struct word families[] = {
         { FAMILY_IPV4, "ipv4" },
         { FAMILY_IPV6, "ipv6" },
         { FAMILY_PACKET, "packet" },
+        { FAMILY_VSOCK, "vsock" },
         { 0, NULL },
 };
 static const struct word directions[] = {
