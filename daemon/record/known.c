@@ -254,14 +254,15 @@ static uint32_t find_room(struct known *k, bool *ret_evicted) {
 uint64_t known_seen(struct known *k, const struct record *r, const struct owner *o, bool opened,
                     bool *ret_evicted) {
         struct biography wanted, *b;
-        bool evicted = false;
+        bool evicted = false, is_new;
         uint32_t i;
 
         describe(&wanted, r, o);
         for (i = *bucket_of(k, &wanted); i != NONE; i = k->chains[i])
                 if (same_listener(&k->biographies[i], &wanted))
                         break;
-        if (i == NONE) {
+        is_new = i == NONE;
+        if (is_new) {
                 i = find_room(k, &evicted);
                 wanted.first_usec = r->first_seen_usec ? r->first_seen_usec : r->time_usec;
                 wanted.last_usec = r->time_usec;
@@ -274,6 +275,9 @@ uint64_t known_seen(struct known *k, const struct record *r, const struct owner 
                 link_in(k, i);
         }
         b = &k->biographies[i];
+        /* Who it is may become known after it was opened: then it is his opening all the same. */
+        opened = opened || (r->kind == RECORD_LISTEN &&
+                            (is_new || atomic_load(&b->last_usec) < r->opened_usec));
         atomic_store(&b->last_usec, r->time_usec);
         k->seen_usec[i] = r->time_usec ? r->time_usec : 1;
         if (opened)

@@ -293,9 +293,7 @@ def test_a_stopped_answerer_does_not_stop_the_recorder(daemon, churn):
         made = churn(daemon, count=5000, port=20000, processes=2, addresses=8)
     finally:
         os.kill(pid, signal.SIGCONT)
-    daemon.settle()
-    counts = daemon.counts("port", filter={"ports": [20000, 20001]})
-    assert sum(c["inbound"] for c in counts.values()) == made["accepted"]
+    daemon.wait_connections([20000, 20001], made["accepted"], made["connected"])
     assert daemon.status()["lost"] == 0
 
 

@@ -335,6 +335,17 @@ class Daemon:
             parameters["since_usec"] = since_usec
         return {c["key"]: c for c in self.call("Counts", parameters)["counts"]}
 
+    def wait_connections(self, ports, inbound, outbound):
+        """Until so many are in the history: the kernel tells of ended sockets in its own time."""
+
+        def complete():
+            counts = self.counts("port", filter={"ports": ports}).values()
+            seen = (sum(c["inbound"] for c in counts), sum(c["outbound"] for c in counts))
+            assert seen == (inbound, outbound), seen
+            return True
+
+        wait_until(complete, f"{inbound} inbound and {outbound} outbound connections", 30)
+
     def wait_event(self, kind, port, deadline=DEADLINE, **properties):
         """The first event of a kind on a service port, as soon as it is in the history."""
 
