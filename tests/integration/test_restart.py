@@ -148,7 +148,7 @@ def test_killed_under_load(make_daemon, situations, build, namespace):
         assert again["first_seen_usec"] == l["first_seen_usec"]
         assert again["id"] == l["id"]
         # What the load had open is not open any more, and each of them has its end.
-        assert d.connections(ports=[20000, 20001]) == []
+        wait_until(lambda: d.connections(ports=[20000, 20001]) == [], "the ends of the load", 20)
     total = d.status()
     count, expected = 0, total["oldest_seq"]
     with d.client(deadline=30) as c:
