@@ -169,7 +169,8 @@ static int ask_suggestions(const struct args *args, struct suggestions *s) {
 }
 
 static int expect_current(const struct args *args) {
-        struct suggestions s = { .ephemeral_first = 32768, .ephemeral_last = 60999 };
+        struct suggestions s = { .ephemeral_first = PORTS_EPHEMERAL_FIRST,
+                                 .ephemeral_last = PORTS_EPHEMERAL_LAST };
         int status, r;
 
         r = rules_new(&s.rules);

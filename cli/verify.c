@@ -269,7 +269,9 @@ static void print(const struct verification *v) {
 }
 
 int verify_record(const struct args *args) {
-        struct verification v = { .args = args, .ephemeral_first = 32768, .ephemeral_last = 60999 };
+        struct verification v = { .args = args,
+                                  .ephemeral_first = PORTS_EPHEMERAL_FIRST,
+                                  .ephemeral_last = PORTS_EPHEMERAL_LAST };
         struct reply_reader reader = { .shape = REPLY_STATUS };
         struct ask ask = { 0 };
         struct reply reply;

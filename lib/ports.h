@@ -36,6 +36,10 @@ const char *services_lookup(const struct services *s, uint16_t port, unsigned tr
 size_t services_list(const struct services *s, uint16_t port, unsigned transport,
                      const char **names, size_t max);
 
+/* What the kernel begins with, for where its range cannot be read: net/ipv4/af_inet.c. */
+#define PORTS_EPHEMERAL_FIRST 32768
+#define PORTS_EPHEMERAL_LAST  60999
+
 /*
  * The range that the kernel takes local ports of outgoing connections from
  * (/proc/sys/net/ipv4/ip_local_port_range). Returns 0 or negative errno.

@@ -64,6 +64,13 @@ WORDS(exposure, exposure_names, EXPOSURE_MAX)
 WORDS(attribution, attribution_names, ATTRIBUTION_MAX)
 WORDS(outcome, outcome_names, OUTCOME_MAX)
 
+bool owner_is_socket_unit(const struct owner *o) {
+        static const char suffix[] = ".socket";
+        size_t n = strnlen(o->unit, sizeof(o->unit));
+
+        return n >= sizeof(suffix) && strcmp(o->unit + n - (sizeof(suffix) - 1), suffix) == 0;
+}
+
 enum exposure record_exposure(enum family family, const uint8_t address[static 16]) {
         static const uint8_t zero[16];
         static const uint8_t loopback6[16] = { [15] = 1 };

@@ -153,6 +153,12 @@ struct owner {
 _Static_assert(sizeof(struct owner) == 496, "no padding in an owner");
 
 /*
+ * Was a socket of this owner opened for somebody else? systemd opens those of its socket units
+ * (systemd.socket(5)), in the control group of the socket unit.
+ */
+bool owner_is_socket_unit(const struct owner *o);
+
+/*
  * The words of the interface for the values above, and back. _name() gives NULL and _parse() gives
  * -EINVAL for what is not a word of that type.
  */

@@ -8,10 +8,6 @@
 #include "ports.h"
 #include "rule.h"
 
-/* What the kernel begins with, for where there is no /proc: net/ipv4/af_inet.c. */
-#define EPHEMERAL_FIRST 32768
-#define EPHEMERAL_LAST  60999
-
 __attribute__((format(printf, 5, 6))) static int
 fail(struct rule_error *e, int error, unsigned line, unsigned column, const char *format, ...) {
         va_list ap;
@@ -30,7 +26,8 @@ int rules_new(struct rules **ret) {
         if (!rules)
                 return -ENOMEM;
         if (ports_ephemeral_range(&rules->ephemeral.first, &rules->ephemeral.last) < 0)
-                rules->ephemeral = (struct rule_range){ EPHEMERAL_FIRST, EPHEMERAL_LAST };
+                rules->ephemeral =
+                        (struct rule_range){ PORTS_EPHEMERAL_FIRST, PORTS_EPHEMERAL_LAST };
         *ret = rules;
         return 0;
 }

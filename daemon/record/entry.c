@@ -174,15 +174,7 @@ void entry_take_owner(struct tracker *t, struct record *r, const struct event *e
 }
 
 bool entry_opened_for_others(const struct tracker *t, uint32_t owner) {
-        static const char suffix[] = ".socket";
-        const struct owner *o;
-        size_t n;
-
-        if (owner == OWNER_NONE)
-                return false;
-        o = &t->live->owners[owner].owner;
-        n = strnlen(o->unit, sizeof(o->unit));
-        return n >= sizeof(suffix) && strcmp(o->unit + n - (sizeof(suffix) - 1), suffix) == 0;
+        return owner != OWNER_NONE && owner_is_socket_unit(&t->live->owners[owner].owner);
 }
 
 void entry_set_holder(struct tracker *t, uint32_t slot, uint32_t holder) {

@@ -43,8 +43,8 @@ int judge_new(struct judge **ret, const struct config *config, struct live *live
         j->live = live;
         j->dir = dir;
         j->learned = learned;
-        j->ephemeral_first = 32768;
-        j->ephemeral_last = 60999;
+        j->ephemeral_first = PORTS_EPHEMERAL_FIRST;
+        j->ephemeral_last = PORTS_EPHEMERAL_LAST;
         (void) ports_ephemeral_range(&j->ephemeral_first, &j->ephemeral_last);
         *ret = j;
         return 0;
@@ -194,11 +194,9 @@ int judge_reload(struct judge *j, uint64_t now_usec, char **ret_error) {
         return r;
 }
 
-/* systemd opens the sockets of a socket unit in that unit's control group; ours, not a guest's. */
-static bool is_socket_unit(const struct owner *o) {
-        size_t n = o && !o->container[0] ? strlen(o->unit) : 0;
-
-        return n > strlen(".socket") && strcmp(o->unit + n - strlen(".socket"), ".socket") == 0;
+/* Opened by our systemd, not by a guest's. */
+static bool is_trusted(const struct owner *o) {
+        return o && !o->container[0] && owner_is_socket_unit(o);
 }
 
 void judge_listener(struct judge *j, struct record *r, const struct owner *owner,
@@ -212,7 +210,7 @@ void judge_listener(struct judge *j, struct record *r, const struct owner *owner
                 return;
         r->flags |= RECORD_JUDGED;
         r->rule = rules_match(j->rules, &subject);
-        if (r->rule == 0 && j->config->trust_socket_units && is_socket_unit(owner)) {
+        if (r->rule == 0 && j->config->trust_socket_units && is_trusted(owner)) {
                 r->flags |= RECORD_EXPECTED;
                 return;
         }

@@ -16,6 +16,7 @@
 
 #include "destroy.h"
 #include "diag.h"
+#include "lib/ports.h"
 
 #define OWN_PATH "/proc/thread-self/ns/net"
 
@@ -97,9 +98,8 @@ static int entry_open(struct netns_entry *ret, uint32_t inode, int destroy, int 
                 .inode = inode,
                 .diag_fd = -1,
                 .destroy_fd = -1,
-                /* The kernel's default, Documentation/networking/ip-sysctl.rst. */
-                .ephemeral_first = 32768,
-                .ephemeral_last = 60999,
+                .ephemeral_first = PORTS_EPHEMERAL_FIRST,
+                .ephemeral_last = PORTS_EPHEMERAL_LAST,
         };
 
         e.diag_fd = diag_open(-1);

@@ -745,8 +745,8 @@ static int make_tracker(struct recorder *r) {
                 .live = &r->files.live,
                 .ops = &tracker_ops,
                 .userdata = r,
-                .ephemeral_first = 32768,
-                .ephemeral_last = 60999,
+                .ephemeral_first = PORTS_EPHEMERAL_FIRST,
+                .ephemeral_last = PORTS_EPHEMERAL_LAST,
         };
         int k;
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+from harness.cgroup import cgroup_root
 from harness.daemon import Situation
 from harness.namespace import Namespace
 from harness.waiting import wait_until
@@ -26,15 +27,6 @@ HELD_SECONDS = 2.0
 
 class Unavailable(Exception):
     """Why a case cannot be made here."""
-
-
-def cgroup_root():
-    with open("/proc/self/mountinfo") as f:
-        for line in f:
-            left, right = line.split(" - ")
-            if right.split()[0] == "cgroup2":
-                return left.split()[4]
-    return None
 
 
 class Stage:

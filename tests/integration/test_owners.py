@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from harness.cgroup import cgroup_root
 from harness.waiting import wait_until
 
 CERTAINTY = ("unknown", "listener", "lookup", "exact")
@@ -225,15 +226,6 @@ def test_an_executable_that_is_gone(shared, situations, build, tmp_path, source)
     wait_until(lambda: listener(shared, s.port)["owner"]["executable"] is not None)
     told = listener(shared, s.port)["owner"]["executable"]
     assert told in (str(program), f"{program} (deleted)")
-
-
-def cgroup_root():
-    with open("/proc/self/mountinfo") as f:
-        for line in f:
-            left, right = line.split(" - ")
-            if right.split()[0] == "cgroup2":
-                return left.split()[4]
-    return None
 
 
 @contextlib.contextmanager
