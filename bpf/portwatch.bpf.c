@@ -414,6 +414,8 @@ static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_
                                 ev->bytes_received -= fin;
                         ev->bytes_sent = tcp->bytes_sent - tcp->bytes_retrans;
                         ev->flags |= EVENT_BYTES;
+                        if (has_connected(sk))
+                                ev->opener = OPENER_SELF;
                 }
         }
         if (interest == IN_CALL) {
@@ -432,24 +434,22 @@ static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_
  * while a system call is in sock_state (as soon as the ring's lock opens the interrupts again), and
  * what it does to other sockets, often a close, would be missed. So there are two programs: the
  * first one writes down what it was called for, and the second one, called right after it, takes
- * what is not written down. Packets do not interrupt packets, so two are enough but for a few
- * instructions; what neither was called for the kernel counts, and the recorder tells it as lost.
+ * what is not written down. Packets do not interrupt packets, so two are enough: whoever interrupts
+ * the first is seen by the second, and the other way round.
  *
- * Written down is the cookie: the address of a socket is soon another one's. Where the second
- * program was not called, at its first and last instructions, a line stays behind.
+ * One line for each of the two levels that can be under way on a CPU at once. Whoever owns the
+ * socket is in a system call, which packets may interrupt; without an owner it is a packet, or a
+ * call that keeps packets out (sock_owned_by_user() in include/net/sock.h). Written down is the
+ * cookie: the address of a socket is soon another one's. A packet that interrupts the second
+ * program leaves its line behind, for the next one to write over.
  */
 struct call {
-        __u64 cookie; /* 0: a free line */
+        __u64 cookie;
         __u64 state;
-        __u64 order; /* the lower, the older */
 };
 
-#define CALLS 4
-
 struct calls {
-        struct call lines[CALLS];
-        __u64 next_order;
-        __u64 in_second; /* whoever interrupts now is seen by the first program alone */
+        struct call lines[2];
 };
 
 struct {
@@ -462,74 +462,42 @@ struct {
 /* Read by the recorder: what the first program was not called for and the second one was. */
 __u64 rescued_events = 0;
 
-/*
- * Nobody interrupts this to write, too: the kernel does not call the first program then. Of lines
- * that are all taken the oldest was left behind: the younger ones may be of who was interrupted.
- */
-static __always_inline void write_down(struct calls *c, __u64 cookie, __u64 state) {
-        struct call *line = &c->lines[0];
+static __always_inline struct call *line_of(struct sock *sk) {
+        __u32 zero = 0;
+        struct calls *c = bpf_map_lookup_elem(&calls, &zero);
 
-        for (unsigned int i = 0; i < CALLS; i++) {
-                struct call *l = &c->lines[i];
-
-                if (l->cookie == 0) {
-                        line = l;
-                        break;
-                }
-                if (l->order < line->order)
-                        line = l;
-        }
-        line->cookie = 0;
-        barrier();
-        line->state = state;
-        line->order = c->next_order++;
-        barrier();
-        line->cookie = cookie;
-}
-
-static __always_inline bool cross_out(struct calls *c, __u64 cookie, __u64 state) {
-        for (unsigned int i = 0; i < CALLS; i++)
-                if (c->lines[i].cookie == cookie && c->lines[i].state == state) {
-                        c->lines[i].cookie = 0;
-                        return true;
-                }
-        return false;
+        if (!c)
+                return NULL;
+        return sk->sk_lock.owned ? &c->lines[0] : &c->lines[1];
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
-        __u32 zero = 0;
-        struct calls *c = bpf_map_lookup_elem(&calls, &zero);
+        struct call *line = line_of(sk);
         __u64 cookie;
 
-        if (!c)
+        if (!line)
                 return 0;
         cookie = bpf_get_socket_cookie(sk);
-        if (!c->in_second) {
-                write_down(c, cookie, (__u64) new_state);
-                barrier();
-        }
+        line->cookie = cookie;
+        line->state = (__u64) new_state;
         return state_changed(sk, cookie, old_state, new_state);
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state_missed, struct sock *sk, int old_state, int new_state) {
-        __u32 zero = 0;
-        struct calls *c = bpf_map_lookup_elem(&calls, &zero);
+        struct call *line = line_of(sk);
         __u64 cookie;
 
-        if (!c)
+        if (!line)
                 return 0;
-        c->in_second = 1;
-        barrier();
         cookie = bpf_get_socket_cookie(sk);
-        if (!cross_out(c, cookie, (__u64) new_state)) {
-                __sync_fetch_and_add(&rescued_events, 1);
-                state_changed(sk, cookie, old_state, new_state);
+        if (line->cookie == cookie && line->state == (__u64) new_state) {
+                line->cookie = 0;
+                return 0;
         }
-        barrier();
-        c->in_second = 0;
-        return 0;
+        __sync_fetch_and_add(&rescued_events, 1);
+        return state_changed(sk, cookie, old_state, new_state);
 }
 
 /*
