@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -440,6 +442,15 @@ static void emit_mark(struct source *s, enum event_type type, uint32_t netns) {
 }
 
 /*
+ * Waits until what the kernel is about on other CPUs has come to an end, so that the ring holds it
+ * all. A socket that closes leaves the tables of the dumps before its event is told, and an event
+ * that is still being written keeps all younger ones of other CPUs from being read.
+ */
+static void let_events_finish(void) {
+        (void) syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+/*
  * Dumps each namespace, then takes what the ring holds: whatever happened up to the end of the dump
  * is in there by then, so that what the dump has not shown and no event has touched is really gone,
  * and what it has shown and is closed has its close behind it. An incomplete dump proves nothing of
@@ -465,6 +476,8 @@ static int dump_namespaces(struct snapshot *snapshot, const struct netns_set *se
                 if (r < 0)
                         result = r;
         }
+        let_events_finish();
+        drain_ring(s);
         for (unsigned i = 0; i < set->n_entries; i++)
                 if (set->entries[i].userdata)
                         emit_mark(s, EVENT_SNAPSHOT_END, set->entries[i].inode);

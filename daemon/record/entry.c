@@ -41,6 +41,7 @@ bool entry_add(struct tracker *t, enum live_extent extent, const struct record *
                 listeners_add(&t->listeners, t->live, slot);
         return true;
 full:
+        t->was_full = true;
         live_count(t->live, LIVE_LOST_TRACKER, 1);
         return false;
 }

@@ -23,7 +23,8 @@ struct tracker {
         struct live *live;
         struct index index;
         struct listeners listeners;
-        uint64_t ended[TRACKER_ENDED]; /* cookies, see found.c */
+        bool was_full;                 /* since then sockets may be told that are not tracked */
+        uint64_t ended[TRACKER_ENDED]; /* cookies, see life_ended_at() */
         uint32_t *epochs[2]; /* of each slot: the last snapshot that it was seen in or after */
         uint32_t epoch;
         int64_t offset_ns;

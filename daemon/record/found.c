@@ -130,14 +130,6 @@ void found_socket(struct tracker *t, const struct event *ev) {
 }
 
 /*
- * Where the end of a socket is remembered that no event has told yet: a reset one may leave the
- * dumps long before its destroy message comes, which must not tell it again.
- */
-static uint64_t *ended_at(struct tracker *t, uint64_t cookie) {
-        return &t->ended[cookie % TRACKER_ENDED];
-}
-
-/*
  * Of these the look at the open files does not see all (a descriptor may be on its way in a
  * message, or belong to io_uring), but both their beginning and their end are told.
  */
@@ -177,7 +169,7 @@ void found_sweep(struct tracker *t, const struct event *ev) {
                                 continue;
                         if (is_young(t, &e) || is_told(e.record))
                                 continue;
-                        *ended_at(t, e.record->cookie) = e.record->cookie;
+                        *life_ended_at(t, e.record->cookie) = e.record->cookie;
                         if (extent == LIVE_LISTENERS)
                                 listener_close(t, &e, &end, RECORD_END_GUESSED);
                         else if (e.record->flags & RECORD_PENDING)
@@ -196,8 +188,6 @@ void found_sweep(struct tracker *t, const struct event *ev) {
 void found_destroyed(struct tracker *t, const struct event *ev) {
         struct record r;
         struct entry e;
-        const struct record *listener;
-        enum outcome outcome;
 
         if (entry_find(t, ev->cookie, &e)) {
                 if (e.extent == LIVE_LISTENERS) {
@@ -214,7 +204,7 @@ void found_destroyed(struct tracker *t, const struct event *ev) {
                                  0);
                 return;
         }
-        if (*ended_at(t, ev->cookie) == ev->cookie)
+        if (*life_ended_at(t, ev->cookie) == ev->cookie)
                 return;
         /* A socket without a peer was nobody's connection. One that was disconnected has no port.
          */
@@ -223,19 +213,5 @@ void found_destroyed(struct tracker *t, const struct event *ev) {
             (!entry_has_states(ev) && !(ev->flags & EVENT_CONNECTED)) ||
             (ev->remote_port == 0 && record_exposure(r.family, r.remote) == EXPOSURE_ANY))
                 return;
-        r.flags = RECORD_FOUND;
-        if (ev->old_state == TCP_SYN_SENT) {
-                r.direction = DIRECTION_OUTBOUND;
-                r.flags |= RECORD_PENDING;
-                connection_end(t, &r, ev, connection_outcome(ev), 0);
-                return;
-        }
-        listener = connection_listener(t, &r);
-        r.direction = (uint8_t) connection_guess_direction(t, &r, ev, listener);
-        if (r.direction == DIRECTION_INBOUND)
-                connection_take_listeners_owner(t, &r, listener);
-        outcome = ev->error ? connection_outcome(ev) : OUTCOME_CLOSED;
-        connection_announce(t, &r);
-        connection_end(t, &r, ev, outcome, 0);
-        entry_unref(t, r.owner);
+        connection_tell_late(t, ev, ev->error ? connection_outcome(ev) : OUTCOME_CLOSED, true);
 }

@@ -193,6 +193,34 @@ void connection_close(struct tracker *t, const struct entry *e, const struct eve
         entry_drop(t, e, r.owner);
 }
 
+void connection_tell_late(struct tracker *t, const struct event *ev, enum outcome outcome,
+                          bool opening) {
+        const struct record *listener;
+        struct record r;
+
+        entry_begin(t, &r, ev, RECORD_OPEN);
+        r.flags = RECORD_FOUND;
+        if (ev->old_state == TCP_SYN_SENT) {
+                r.direction = DIRECTION_OUTBOUND;
+                r.flags |= RECORD_PENDING;
+                outcome = connection_outcome(ev);
+        } else {
+                listener = connection_listener(t, &r);
+                r.direction = (uint8_t) connection_guess_direction(t, &r, ev, listener);
+                if (r.direction == DIRECTION_INBOUND)
+                        connection_take_listeners_owner(t, &r, listener);
+        }
+        entry_take_owner_of_call(t, &r, ev);
+        if (opening && !(r.flags & RECORD_PENDING))
+                connection_announce(t, &r);
+        connection_end(t, &r, ev, outcome, 0);
+        entry_unref(t, r.owner);
+}
+
+uint64_t *life_ended_at(struct tracker *t, uint64_t cookie) {
+        return &t->ended[cookie % TRACKER_ENDED];
+}
+
 void life_end_stale(struct tracker *t, const struct event *ev) {
         /* Of the event only the time counts: its ends are those of the new life. */
         struct event end = { .type = EVENT_NONE, .time_ns = ev->time_ns };

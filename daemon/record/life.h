@@ -36,6 +36,15 @@ void connection_end(struct tracker *t, struct record *r, const struct event *ev,
                     enum outcome outcome, uint8_t flags);
 void connection_close(struct tracker *t, const struct entry *e, const struct event *ev,
                       enum outcome outcome, uint8_t flags);
+/* A connection that is not tracked has ended; opening: tells together with it that it opened. */
+void connection_tell_late(struct tracker *t, const struct event *ev, enum outcome outcome,
+                          bool opening);
+/*
+ * Where the cookie of a socket is remembered that a dump has ended and no event has: its own may
+ * come much later (a reset one leaves the dumps long before its destroy message), and must not tell
+ * it again.
+ */
+uint64_t *life_ended_at(struct tracker *t, uint64_t cookie);
 
 /*
  * Tells what a dump has shown, if there is room to track it: what is not tracked every dump would

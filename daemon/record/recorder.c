@@ -594,6 +594,8 @@ static int on_audit_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         r->next_audit_usec = now + (now - begin) * AUDIT_SHARE;
         live_count(&r->files.live, LIVE_AUDITS, 1);
         atomic_store(&r->files.live.header->audited_usec, now_ns(CLOCK_REALTIME) / 1000);
+        /* What happened while it looked is followed by an audit as well. */
+        on_batch_done(r);
         return 0;
 }
 

@@ -29,7 +29,7 @@ static void tcp_unlisten(struct tracker *t, const struct event *ev) {
                         return;
                 life_end_stale(t, ev);
         }
-        if (ev->local_port == 0)
+        if (ev->local_port == 0 || *life_ended_at(t, ev->cookie) == ev->cookie)
                 return;
         /* Its beginning was missed; its end was not. */
         listener_begin(t, &r, ev);
@@ -77,12 +77,19 @@ static void tcp_closing(struct tracker *t, const struct event *ev) {
         entry_write(t, &e, &r);
 }
 
+/* Only a SYN leads from these states, and a simultaneous open through the second. */
+static bool was_established(const struct event *ev) {
+        return ev->old_state != TCP_SYN_SENT && ev->old_state != TCP_SYN_RECV;
+}
+
 static void tcp_close(struct tracker *t, const struct event *ev) {
-        struct record r;
         struct entry e;
 
         if (entry_find(t, ev->cookie, &e)) {
                 if (e.extent == LIVE_CONNECTIONS) {
+                        /* It was missed that it was established, but not that it has been. */
+                        if (e.record->flags & RECORD_PENDING && was_established(ev))
+                                connection_establish(t, &e, ev);
                         connection_close(t, &e, ev, connection_outcome(ev), 0);
                         return;
                 }
@@ -91,18 +98,11 @@ static void tcp_close(struct tracker *t, const struct event *ev) {
                 life_end_stale(t, ev);
         }
         /* A child that was never established is nobody's connection. */
-        if (ev->old_state == TCP_SYN_RECV || ev->remote_port == 0)
+        if (ev->old_state == TCP_SYN_RECV || ev->remote_port == 0 ||
+            *life_ended_at(t, ev->cookie) == ev->cookie)
                 return;
-        entry_begin(t, &r, ev, RECORD_CLOSE);
-        if (ev->old_state == TCP_SYN_SENT) {
-                r.direction = DIRECTION_OUTBOUND;
-                r.flags = RECORD_PENDING;
-        } else
-                r.direction =
-                        (uint8_t) connection_guess_direction(t, &r, ev, connection_listener(t, &r));
-        entry_take_owner_of_call(t, &r, ev);
-        connection_end(t, &r, ev, connection_outcome(ev), RECORD_FOUND);
-        entry_unref(t, r.owner);
+        /* For want of room it may have been told to open without being tracked. */
+        connection_tell_late(t, ev, connection_outcome(ev), !t->was_full);
 }
 
 void tcp_state(struct tracker *t, const struct event *ev) {

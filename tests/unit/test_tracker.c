@@ -134,7 +134,7 @@ static void play(const char *name, unsigned n_scenes) {
 
 static void test_tcp(void **state) {
         (void) state;
-        play("tcp.txt", 40);
+        play("tcp.txt", 41);
 }
 
 static void test_udp(void **state) {
@@ -144,7 +144,7 @@ static void test_udp(void **state) {
 
 static void test_snapshot(void **state) {
         (void) state;
-        play("snapshot.txt", 19);
+        play("snapshot.txt", 20);
 }
 
 static void test_netlink(void **state) {
