@@ -4,6 +4,7 @@
 PORTWATCH_BUILDDIR names the build tree (default: the top of the source tree).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -135,13 +136,18 @@ def situations(build):
     made = []
 
     def make(where, situation, **wishes):
-        s = Situation(build, getattr(where, "namespace", where), situation, **wishes)
-        made.append(s)
+        namespace = getattr(where, "namespace", where)
+        s = Situation(build, namespace, situation, **wishes)
+        made.append((s, namespace))
         return s
 
     yield make
-    for s in made:
+    for s, namespace in made:
         s.close()
+        # Some have no listener, or none that got a port.
+        with contextlib.suppress(KeyError, TypeError):
+            if s.port != 0 and namespace.fd >= 0:
+                namespace.retire_port(s.port)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ class Namespace:
 
     def __init__(self):
         self.fd = -1
+        self._retired = set()
         error = []
 
         def make():
@@ -89,6 +90,11 @@ class Namespace:
         if check and done.returncode != 0:
             raise AssertionError(f"{argv} ended with {done.returncode}: {err or out}")
         return done
+
+    def retire_port(self, port):
+        """The kernel chooses it no more here: what history says of it is said of one socket."""
+        self._retired.add(port)
+        self.sysctl("net.ipv4.ip_local_reserved_ports", ",".join(map(str, sorted(self._retired))))
 
     def sysctl(self, name, value):
         """Sets a per-namespace knob; /proc/sys/net shows the opener's namespace."""
