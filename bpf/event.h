@@ -36,6 +36,8 @@ enum event_flags {
         EVENT_LISTENERS_ONLY = 1 << 6, /* EVENT_SNAPSHOT_*: only listeners were dumped */
         EVENT_AUTOBOUND =
                 1 << 7, /* EVENT_FOUND, UDP: probably bound by the kernel, not by bind() */
+        EVENT_HELD =
+                1 << 8, /* the process that closed it is not known to have made or accepted it */
 };
 
 /* In the place of an IPPROTO_ of 8 bits; IPPROTO_RAW (255) is itself. */
@@ -54,7 +56,7 @@ enum event_opener {
 
 /* States are the kernel's (include/net/tcp_states.h). */
 struct event {
-        __u64 time_ns; /* CLOCK_BOOTTIME */
+        __u64 time_ns; /* CLOCK_BOOTTIME; first, the rings are merged by it */
         __u64 cookie;
         __u64 cgroup_id; /* of the process, in the unified hierarchy; 0: unknown */
         __u64 start_ns;  /* start of the process (group leader), CLOCK_BOOTTIME */
@@ -77,11 +79,11 @@ struct event {
         __u8 family;    /* AF_INET, AF_INET6 (v4-mapped stays AF_INET6 here), AF_PACKET */
         __u8 old_state;
         __u8 new_state;
-        __u8 flags;
-        __u16 error;                /* sk_err, positive errno */
+        __u8 opener; /* EVENT_FOUND, EVENT_DESTROYED, to TCP_CLOSE: enum event_opener */
+        __u16 error; /* sk_err, positive errno */
         char name[EVENT_NAME_SIZE]; /* of the group leader */
         __u32 inode;                /* EVENT_FOUND: of the socket, as in /proc/PID/fd; 0: none */
-        __u32 opener;               /* EVENT_FOUND, EVENT_DESTROYED: enum event_opener */
+        __u32 flags;                /* enum event_flags */
 };
 
 /*
@@ -95,7 +97,7 @@ struct event_process {
         char path[EVENT_PATH_SIZE];
 };
 
-/* Network namespaces that are known by their cookie, see namespaces in bpf/portwatch.bpf.c. */
+/* Network namespaces that are known by their cookie, see namespaces in bpf/udp.h. */
 #define NAMESPACES_MAX 4096
 
 /* A UDP peer is told anew when it was silent for so long, or was pushed out by others. */

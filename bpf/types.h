@@ -56,7 +56,10 @@ typedef struct {
 
 struct sock;
 
+struct file;
+
 struct socket {
+        struct file *file;
         struct sock *sk;
 };
 
@@ -171,6 +174,7 @@ struct path {
 
 struct file {
         struct path f_path;
+        const struct cred *f_cred;
 };
 
 struct mm_struct {

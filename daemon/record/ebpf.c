@@ -20,6 +20,7 @@
 #include "diag.h"
 #include "holders.h"
 #include "netns.h"
+#include "rings.h"
 #include "source.h"
 
 #include "bpf/portwatch.skel.h"
@@ -45,6 +46,10 @@
 #define SO_NETNS_COOKIE 71 /* include/uapi/asm-generic/socket.h */
 #endif
 
+/* Of the ring of one processor. */
+#define SMALL_RING_BYTES     ((size_t) 512 << 10)
+#define SMALL_RING_BYTES_MIN ((size_t) 64 << 10)
+
 #define READ_AT_ONCE 256U /* events of the iterator */
 /* A look at the open files of all tasks takes no longer: the rest is not looked at. */
 #define READ_USEC 2000000U
@@ -55,7 +60,9 @@
 struct source {
         struct source_args args;
         struct portwatch_bpf *skeleton;
-        struct ring_buffer *ring;
+        struct rings rings;
+        int ring_fds[RINGS_MAX]; /* the common one last */
+        unsigned n_rings;
         struct bpf_link *links[16];
         unsigned n_links;
         sd_event_source *wakeup;
@@ -66,7 +73,6 @@ struct source {
         int64_t refused_ahead; /* counted for a source, not yet in the sum of all */
         uint64_t lost_before;
         uint64_t next_resync_usec; /* CLOCK_MONOTONIC */
-        size_t left_bytes;         /* of the ring's contents, for this look */
         char limits[512];
 };
 
@@ -99,11 +105,60 @@ static uint32_t own_pid_namespace(void) {
         return (uint32_t) st.st_ino;
 }
 
-/* with_accept: with the program that not every kernel takes. */
-static int load_once(struct portwatch_bpf **ret, size_t ring_bytes, bool with_accept) {
-        struct portwatch_bpf *skeleton;
+/*
+ * Of the room that was asked for, so much for the rings of the processors: they are read every few
+ * milliseconds, and are quicker the less of the cache they take.
+ */
+static size_t small_ring_bytes(size_t ring_bytes, unsigned processors) {
+        size_t bytes = SMALL_RING_BYTES;
+
+        while (bytes > SMALL_RING_BYTES_MIN && bytes * processors * 2 > ring_bytes)
+                bytes /= 2;
+        return bytes;
+}
+
+/* A ring for each processor that can run. One that there is no memory for does without. */
+static int fill_rings(struct source *s, struct portwatch_bpf *skeleton, size_t bytes) {
+        unsigned n = bpf_map__max_entries(skeleton->maps.rings);
+
+        for (uint32_t i = 0; i < n; i++) {
+                int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, (uint32_t) bytes, NULL);
+                int r;
+
+                if (fd < 0)
+                        return i > 0 ? 0 : fd;
+                r = bpf_map_update_elem(bpf_map__fd(skeleton->maps.rings), &i, &fd, BPF_ANY);
+                if (r < 0) {
+                        close(fd);
+                        return r;
+                }
+                s->ring_fds[s->n_rings++] = fd;
+        }
+        return 0;
+}
+
+static int open_rings(struct source *s, struct portwatch_bpf *skeleton) {
+        size_t sizes[RINGS_MAX], small;
         int r;
 
+        small = small_ring_bytes(s->args.ring_bytes, bpf_map__max_entries(skeleton->maps.rings));
+        r = fill_rings(s, skeleton, small);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < s->n_rings; i++)
+                sizes[i] = small;
+        sizes[s->n_rings] = s->args.ring_bytes;
+        s->ring_fds[s->n_rings] = bpf_map__fd(skeleton->maps.overflow);
+        return rings_open(&s->rings, s->ring_fds, sizes, s->n_rings + 1);
+}
+
+/* with_accept: with the program that not every kernel takes. */
+static int load_once(struct portwatch_bpf **ret, size_t ring_bytes, bool with_accept) {
+        int processors = libbpf_num_possible_cpus(), r;
+        struct portwatch_bpf *skeleton;
+
+        if (processors < 0)
+                return processors;
         libbpf_set_print(getenv("PORTWATCH_DEBUG_BPF") ? print_debug : print_nothing);
         skeleton = portwatch_bpf__open();
         if (!skeleton)
@@ -111,7 +166,12 @@ static int load_once(struct portwatch_bpf **ret, size_t ring_bytes, bool with_ac
         skeleton->rodata->own_pid_namespace = own_pid_namespace();
         r = bpf_program__set_autoload(skeleton->progs.accepted, with_accept);
         if (r >= 0)
-                r = bpf_map__set_max_entries(skeleton->maps.ring, (uint32_t) ring_bytes);
+                r = bpf_map__set_max_entries(skeleton->maps.overflow, (uint32_t) ring_bytes);
+        if (r >= 0)
+                r = bpf_map__set_max_entries(skeleton->maps.rings,
+                                             (uint32_t) processors < RINGS_MAX - 1
+                                                     ? (uint32_t) processors
+                                                     : RINGS_MAX - 1);
         if (r >= 0)
                 r = portwatch_bpf__load(skeleton);
         if (r < 0) {
@@ -156,22 +216,15 @@ static int ebpf_probe(char ret_why[static 256]) {
 
 /* ---- Draining ---- */
 
-static int on_ring_event(void *context, void *data, size_t size) {
-        const struct event *ev = data;
-        struct source *s = context;
+static void on_ring_event(const struct event *ev, size_t size, void *userdata) {
+        struct source *s = userdata;
 
-        if (size < sizeof(*ev))
-                return 0;
         if (ev->type == EVENT_REFUSED && !s->refused) {
                 s->refused = true;
                 sd_event_source_set_time_relative(s->refused_timer, REFUSED_USEC);
                 sd_event_source_set_enabled(s->refused_timer, SD_EVENT_ONESHOT);
         }
         s->args.emit(ev, size, s->args.userdata);
-        /* Told of an error, libbpf stops behind this event. */
-        size = (size + BPF_RINGBUF_HDR_SZ + 7) & ~(size_t) 7;
-        s->left_bytes -= size < s->left_bytes ? size : s->left_bytes;
-        return s->left_bytes > 0 ? 0 : -EAGAIN;
 }
 
 static int take_snapshot(struct source *s);
@@ -243,7 +296,7 @@ static int on_refused_timer(sd_event_source *es, uint64_t usec, void *userdata) 
 }
 
 /*
- * State changes that neither program was called for, see sock_state in bpf/portwatch.bpf.c. The
+ * State changes that neither program was called for, see sock_state in bpf/tcp.h. The
  * kernel counts first, the second program later, so a change on its way may look lost for a moment.
  */
 static uint64_t passed_over(struct source *s) {
@@ -280,15 +333,12 @@ static void check_loss(struct source *s) {
 }
 
 /*
- * Takes what the ring holds. Those who fill it may be as quick as we are: what it can hold at once
- * is enough for all that happened before this call, and then others have their turn. Returns how
- * many events, -EAGAIN when there may be more, or another negative errno.
+ * Takes what the rings hold of the time before this call: those who fill them may be as quick as we
+ * are. Returns how many events that were.
  */
-static int drain_ring(struct source *s) {
-        int n;
+static unsigned drain_rings(struct source *s) {
+        unsigned n = rings_read(&s->rings, now_ns(CLOCK_BOOTTIME), on_ring_event, s);
 
-        s->left_bytes = s->args.ring_bytes;
-        n = ring_buffer__consume(s->ring);
         check_loss(s);
         return n;
 }
@@ -307,15 +357,11 @@ static int on_wakeup(sd_event_source *es, int fd, uint32_t revents, void *userda
 
 static int on_drain_timer(sd_event_source *es, uint64_t usec, void *userdata) {
         struct source *s = userdata;
-        int n;
+        unsigned n;
 
         (void) es;
         (void) usec;
-        n = drain_ring(s);
-        if (n < 0 && n != -EAGAIN && n != -EINTR) {
-                s->args.broken(n, s->args.userdata);
-                return 0;
-        }
+        n = drain_rings(s);
         s->args.batch_done(s->args.userdata);
         if (n == 0) {
                 sd_event_source_set_enabled(s->wakeup, SD_EVENT_ON);
@@ -327,7 +373,7 @@ static int on_drain_timer(sd_event_source *es, uint64_t usec, void *userdata) {
 }
 
 static void ebpf_drain(struct source *s) {
-        drain_ring(s);
+        drain_rings(s);
         s->args.batch_done(s->args.userdata);
 }
 
@@ -358,7 +404,7 @@ static int read_holders(struct source *s, struct holders *h) {
                  * million, bpf_seq_read()). The ring fills meanwhile.
                  */
                 if (n < 0 && errno == EAGAIN && now_ns(CLOCK_MONOTONIC) / 1000 < end) {
-                        drain_ring(s);
+                        drain_rings(s);
                         continue;
                 }
                 if (n < 0)
@@ -470,14 +516,14 @@ static int dump_namespaces(struct snapshot *snapshot, const struct netns_set *se
                 r = diag_dump(e->diag_fd, e->inode, DIAG_LISTENERS | DIAG_CONNECTIONS, on_found,
                               snapshot);
                 emit_undumped(snapshot, e->inode);
-                drain_ring(s);
+                drain_rings(s);
                 /* Marked: it is the truth. */
                 e->userdata = r >= 0 ? s : NULL;
                 if (r < 0)
                         result = r;
         }
         let_events_finish();
-        drain_ring(s);
+        drain_rings(s);
         for (unsigned i = 0; i < set->n_entries; i++)
                 if (set->entries[i].userdata)
                         emit_mark(s, EVENT_SNAPSHOT_END, set->entries[i].inode);
@@ -495,7 +541,7 @@ static int take_snapshot(struct source *s) {
                 netns_done(&set);
                 return r;
         }
-        drain_ring(s);
+        drain_rings(s);
         /* Without all of them the sockets are still what they are. */
         (void) read_holders(s, &snapshot.holders);
         for (size_t i = 0; i < snapshot.holders.n && !snapshot.undumped; i++)
@@ -592,7 +638,9 @@ static struct source *ebpf_stop(struct source *s) {
         sd_event_source_disable_unref(s->refused_timer);
         for (unsigned i = 0; i < s->n_links; i++)
                 bpf_link__destroy(s->links[i]);
-        ring_buffer__free(s->ring);
+        rings_close(&s->rings);
+        for (unsigned i = 0; i < s->n_rings; i++)
+                close(s->ring_fds[i]);
         portwatch_bpf__destroy(s->skeleton);
         free(s);
         return NULL;
@@ -607,8 +655,7 @@ static int add_timer(struct source *s, sd_event_source **ret, sd_event_time_hand
 static int add_to_loop(struct source *s) {
         int r;
 
-        r = sd_event_add_io(s->args.event, &s->wakeup, ring_buffer__epoll_fd(s->ring), EPOLLIN,
-                            on_wakeup, s);
+        r = sd_event_add_io(s->args.event, &s->wakeup, s->rings.epoll_fd, EPOLLIN, on_wakeup, s);
         if (r >= 0)
                 r = add_timer(s, &s->drain_timer, on_drain_timer);
         if (r >= 0)
@@ -629,12 +676,9 @@ static int ebpf_start(struct source **ret, const struct source_args *args) {
         r = load(&s->skeleton, args->ring_bytes);
         if (r < 0)
                 goto fail;
-        s->ring = ring_buffer__new(bpf_map__fd(s->skeleton->maps.ring), on_ring_event, s, NULL);
-        if (!s->ring) {
-                r = -errno;
-                goto fail;
-        }
-        r = add_to_loop(s);
+        r = open_rings(s, s->skeleton);
+        if (r >= 0)
+                r = add_to_loop(s);
         if (r >= 0)
                 r = attach(s);
         if (r >= 0)

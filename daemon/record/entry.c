@@ -192,6 +192,23 @@ void entry_set_holder(struct tracker *t, uint32_t slot, uint32_t holder) {
         entry_write(t, &e, &r);
 }
 
+/*
+ * Who closed a socket that somebody else may have accepted was found holding it; but the process
+ * that listens is no stranger.
+ */
+static enum attribution attribution_of_call(const struct tracker *t, const struct record *r,
+                                            const struct event *ev) {
+        const struct owner *known;
+
+        if (!(ev->flags & EVENT_HELD))
+                return ATTRIBUTION_EXACT;
+        if (r->owner == OWNER_NONE)
+                return ATTRIBUTION_LOOKUP;
+        known = &t->live->owners[r->owner].owner;
+        return known->pid == ev->pid && known->start_ns == ev->start_ns ? ATTRIBUTION_EXACT
+                                                                        : ATTRIBUTION_LOOKUP;
+}
+
 void entry_take_owner_of_call(struct tracker *t, struct record *r, const struct event *ev) {
         uint8_t before = r->attribution;
         uint32_t stand_in = r->owner, slot;
@@ -200,7 +217,7 @@ void entry_take_owner_of_call(struct tracker *t, struct record *r, const struct 
         if (!(ev->flags & EVENT_IN_PROCESS))
                 return;
         for_others = before == ATTRIBUTION_LISTENER && entry_opened_for_others(t, stand_in);
-        entry_take_owner(t, r, ev, ATTRIBUTION_EXACT);
+        entry_take_owner(t, r, ev, attribution_of_call(t, r, ev));
         if (!for_others || r->attribution == before)
                 return;
         slot = listeners_match(&t->listeners, t->live, r);

@@ -125,7 +125,8 @@ void found_socket(struct tracker *t, const struct event *ev) {
                 r.flags = RECORD_PENDING | RECORD_FOUND;
                 entry_take_owner(t, &r, ev, ATTRIBUTION_LOOKUP);
                 connection_add(t, &r);
-        } else
+        } else if (ev->transport != IPPROTO_SCTP)
+                /* What else there is of SCTP belongs to associations, which are not recorded. */
                 connection_appear(t, ev, DIRECTION_NONE, RECORD_FOUND);
 }
 

@@ -4,6 +4,9 @@
 import contextlib
 import os
 import shutil
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -338,3 +341,67 @@ def test_who_looks_at_a_socket_is_not_its_owner(shared, churn, source, tmp_path)
         assert {o["pid"] for o in owners} == {pair["server"], pair["client"]}
     else:
         assert {o["pid"] for o in owners} <= {pair["server"], pair["client"], None}
+
+
+# Each does a step when it is told to.
+SERVER = """
+import socket
+server = socket.create_server(("127.0.0.1", 20021))
+print("listens", flush=True)
+accepted, _ = server.accept()
+print(accepted.fileno(), flush=True)
+input()
+accepted.close()
+print("closed", flush=True)
+input()
+"""
+LOOKER = """
+import ctypes, os, sys
+PIDFD_GETFD = 438  # the same on all architectures
+pidfd = os.pidfd_open(int(sys.argv[1]))
+copy = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, int(sys.argv[2]), 0)
+assert copy >= 0, os.strerror(ctypes.get_errno())
+print("copied", flush=True)
+input()
+os.close(copy)
+"""
+
+
+def test_who_copied_a_descriptor_is_not_exact(shared, source):
+    """pidfd_getfd(2): nobody gave it to the looker, and it is the last to close it."""
+
+    def start(program, *arguments):
+        return shared.namespace.popen(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def go_on(process):
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+    with start(SERVER) as server:
+        assert server.stdout.readline() == "listens\n"
+        with shared.namespace.entered():
+            client = socket.create_connection(("127.0.0.1", 20021))
+        with start(LOOKER, server.pid, server.stdout.readline().strip()) as looker:
+            assert looker.stdout.readline() == "copied\n"
+            go_on(server)
+            assert server.stdout.readline() == "closed\n"
+            go_on(looker)
+            assert looker.wait() == 0
+        assert client.recv(1) == b""
+        client.close()
+        end = shared.wait_event("close", 20021, direction="inbound", deadline=20)
+        owner = end["connection"]["owner"]
+        if source == "ebpf":
+            # On kernels that tell who accepted it is the server, for sure.
+            assert (owner["pid"], owner["attribution"]) in (
+                (server.pid, "exact"),
+                (looker.pid, "lookup"),
+            )
+        else:
+            assert owner["attribution"] != "exact"
+        go_on(server)

@@ -203,19 +203,24 @@ static bool option_parse(char *word, struct event *ev) {
                 ev->transport = IPPROTO_UDP;
                 return true;
         }
+        if (strcmp(word, "sctp") == 0) {
+                ev->transport = IPPROTO_SCTP;
+                return true;
+        }
         if (!value) {
                 static const struct name flags[] = {
                         { "v6only", EVENT_V6ONLY },
                         { "autobound", EVENT_AUTOBOUND },
                         { "listeners-only", EVENT_LISTENERS_ONLY },
                         { "connected", EVENT_CONNECTED },
+                        { "held", EVENT_HELD },
                         { NULL, 0 },
                 };
                 unsigned flag;
 
                 if (!name_parse(flags, word, &flag))
                         return false;
-                ev->flags |= (uint8_t) flag;
+                ev->flags |= flag;
                 return true;
         }
         *value++ = 0;
@@ -284,7 +289,7 @@ const char *script_parse(char *line, struct event *ret) {
                 if (!option_parse(word, &ev))
                         return "not an option";
         if (ev.pid == 0)
-                ev.flags &= (uint8_t) ~EVENT_IN_PROCESS;
+                ev.flags &= ~(uint32_t) EVENT_IN_PROCESS;
         *ret = ev;
         return NULL;
 }

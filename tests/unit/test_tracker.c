@@ -154,7 +154,7 @@ static void test_netlink(void **state) {
 
 static void test_owners(void **state) {
         (void) state;
-        play("owners.txt", 10);
+        play("owners.txt", 11);
 }
 
 /* ---- What is not told by events ---- */
