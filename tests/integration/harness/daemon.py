@@ -361,13 +361,13 @@ class Daemon:
     def settle(self):
         """Returns when all that happened before is in the history.
 
-        A sentinel listener and a connection to it go the same way behind it. Netlink finds
-        listeners by looking: two looks that show the sentinel come, then go, lie after the call.
+        A sentinel listener and a connection to it from each processor go the same way behind it: the
+        kernel tells netlink of ended sockets by a queue for each. Netlink finds listeners by
+        looking: two looks that show the sentinel come, then go, lie after the call.
         """
         mark = self.status()["next_seq"] - 1
         with self.namespace.entered():
             server = socket.create_server(("127.0.0.1", SENTINEL_PORT))
-            client = socket.socket()
 
         def seen(kind, **properties):
             wanted = self._filter({"kinds": [kind], "ports": [SENTINEL_PORT]})
@@ -378,13 +378,23 @@ class Daemon:
             return False
 
         wait_until(lambda: seen("listen"), "the sentinel's listener")
-        client.connect(server.getsockname())
-        accepted, (_, port) = server.accept()
-        client.close()
-        accepted.close()
-        here = {"address": "127.0.0.1", "port": port}
-        wait_until(lambda: seen("close", direction="outbound", local=here), "the sentinel's close")
-        wait_until(lambda: seen("close", direction="inbound", remote=here), "the sentinel's close")
+        processors = os.sched_getaffinity(0)
+        try:
+            for processor in processors:
+                os.sched_setaffinity(0, {processor})
+                with self.namespace.entered():
+                    client = socket.create_connection(server.getsockname())
+                accepted, (_, port) = server.accept()
+                client.close()
+                accepted.close()
+                here = {"address": "127.0.0.1", "port": port}
+                for direction, end in (("outbound", "local"), ("inbound", "remote")):
+                    wait_until(
+                        lambda: seen("close", direction=direction, **{end: here}),
+                        "the sentinel's close",
+                    )
+        finally:
+            os.sched_setaffinity(0, processors)
         server.close()
         wait_until(lambda: seen("unlisten"), "the sentinel's unlisten")
 
