@@ -35,9 +35,10 @@ class Stage:
 
     port = 21100
 
-    def __init__(self, build, namespace, unit=True, prefix=(), hook=None):
+    def __init__(self, build, namespace, unit=True, prefix=(), hook=None, recorder=None):
         self.build, self.namespace, self.prefix = build, namespace, list(prefix)
         self.hook = hook  # called at each step that stands
+        self.recorder = recorder  # whose looks a case can wait for
         self.folder = None
         root = cgroup_root()
         if unit and root and os.access(root, os.W_OK):
@@ -56,7 +57,7 @@ class Stage:
         return Stage.port
 
     def variant(self, **changes):
-        given = {"namespace": self.namespace, "hook": self.hook, **changes}
+        given = {"namespace": self.namespace, "hook": self.hook, "recorder": self.recorder, **changes}
         return Stage(self.build, **given)
 
     def popen(self, argv, **kwargs):
@@ -150,8 +151,10 @@ def collect(s, stage, transport, translate):
     return items
 
 
-def play(stage, situation, last="closed", hold=0.0, transport="tcp", nested=False, **wishes):
-    """Plays a situation from its first step to its last; what it made, by key."""
+def play(stage, situation, last="closed", hold=0.0, stand=None, transport="tcp", nested=False, **wishes):
+    """Plays a situation from its first step to its last; what it made, by key.
+
+    Connections stand for `hold` seconds; at every step but the last stand() is called."""
     # A port that no client gets: from one of the kernel's choice netlink cannot tell who is who.
     wishes.setdefault("port", stage.next_port())
     s = Situation(stage.build, stage, situation, **wishes)
@@ -172,6 +175,8 @@ def play(stage, situation, last="closed", hold=0.0, transport="tcp", nested=Fals
                 break
             if hold and s.now["step"] == "connected":
                 time.sleep(hold)
+            if stand:
+                stand()
             s.next()
         items = collect(s, stage, transport, translate)
     finally:
@@ -219,6 +224,56 @@ def udp(situation, clients, **wishes):
             client = next(i for i in items.values() if i.kind == "outbound")
             # Its local port, chosen by the kernel in connect(), is no question here.
             kept.append(dataclasses.replace(client, local=None, remote=server))
+        return Made(kept, stage.namespace.inode)
+
+    return case
+
+
+LOOK_WITHIN = 45.0  # while others keep the recorder busy; two seconds where all is quiet
+
+
+def let_it_look(stage, found):
+    """Until found(), or until the recorder has looked at what is open.
+
+    Of two looks the first one may have begun before the call."""
+    d = stage.recorder
+    if d and d.source == "netlink":
+        time.sleep(HELD_SECONDS)
+    for _ in range(2 if d and d.source != "netlink" else 0):
+        before = d.status()["audited_usec"]
+        # It looks a while after something was told to it.
+        d.settle()
+        wait_until(lambda: d.status()["audited_usec"] != before, "a look", LOOK_WITHIN)
+        if found():
+            break
+
+
+def looked_for(situation, transport, **wishes):
+    """Nothing tells of this listener: it stays open for a look, and another one finds it gone."""
+
+    def case(stage):
+        def found():
+            return bool(stage.recorder.listeners(transport=transport))
+
+        def stand():
+            let_it_look(stage, found)
+
+        items, _ = play(stage, situation, stand=stand, transport=transport, **wishes)
+        let_it_look(stage, lambda: not found())
+        return Made(list(items.values()), stage.namespace.inode)
+
+    return case
+
+
+def association(looked_at):
+    """SCTP: of the listener alone there is a record, whether there is a look meanwhile or not."""
+
+    def case(stage):
+        def stand():
+            let_it_look(stage, lambda: False)
+
+        items, _ = play(stage, "sctp-pair", stand=stand if looked_at else None, transport="sctp")
+        kept = [i for i in items.values() if i.kind == "listener"]
         return Made(kept, stage.namespace.inode)
 
     return case
@@ -419,11 +474,15 @@ class Case:
     play: object
     quick: bool = True
     crowd: bool = False
+    told: bool = False  # each in its own call: what is not recorded at once is missing
+    by_look: bool = False  # nothing tells of it
+    netlink: bool = True  # could it be seen by netlink at all?
 
 
 FAST_OPEN = {"net.ipv4.tcp_fastopen": (3, 1)}
 COOKIES = {"net.ipv4.tcp_syncookies": (2, 1)}
 PAIR = "listener, both ends"
+NO_CONNECTION = "listener; its association is none"
 
 CASES = [
     Case("plain", PAIR, plain("pair", bytes_to_server=10)),
@@ -454,6 +513,13 @@ CASES = [
     Case("UDP autobind", "listener", udp("udp-autobind", False)),
     Case("UDP connected", "listener, 1 end", udp("udp-connected", True)),
     Case("UDP refused", "listener, refused", udp_refused),
+    Case("UDP-Lite bind", "listener", plain("udplite-bind", transport="udplite"), told=True, netlink=False),
+    Case("raw socket", "listener", plain("raw", transport="raw", port=0), told=True, netlink=False),
+    Case("packet socket, open for a look", "listener", looked_for("packet", "packet", port=0), quick=False, by_look=True, netlink=False),
+    Case("vsock listener, open for a look", "listener", looked_for("vsock-listen", "vsock", port=0), quick=False, by_look=True, netlink=False),
+    Case("SCTP listener", "listener", plain("sctp-listen", transport="sctp"), told=True, netlink=False),
+    Case("SCTP association", NO_CONNECTION, association(False), told=True, netlink=False),
+    Case("SCTP association, open for a look", NO_CONNECTION, association(True), quick=False, told=True, netlink=False),
     Case("in another network namespace", PAIR, other_namespace),
     Case("in a nested pid namespace", PAIR, nested_pids),
     Case("process gone in 1 ms", "50 x both ends", swarm(21001, processes=50, connections=1, one_by_one=True, no_exec=True)),

@@ -92,6 +92,9 @@ class Notes:
 
 
 def explain_netlink(case, r):
+    if not case.netlink:
+        yield "netlink does not see these sockets, as it says."
+        return
     if case.name.startswith("UDP"):
         if r.recorded < r.expected:
             yield "netlink sees UDP sockets by looking, every 500 ms, and refused attempts not at all."
@@ -132,6 +135,11 @@ def explain_ebpf(case, r):
         yield (
             "Reset, or closed without its process having a part in it: nobody's call showed the acceptor, "
             "so the listener's owner stands for it."
+        )
+    if case.by_look:
+        yield (
+            "Nothing tells of it: the recorder finds it, and that it is gone, as it looks at what is open, "
+            "some seconds after something else has happened."
         )
     if r.recorded < r.expected or r.extra or r.wrong_exact:
         yield "Not as it should be: " + "; ".join(r.remarks[:3])

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_packet.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -104,6 +106,19 @@ void helper_print_endpoint(FILE *f, const struct sockaddr_storage *a) {
                                       : &((const struct sockaddr_in6 *) a)->sin6_addr;
         char text[INET6_ADDRSTRLEN];
 
+        if (a->ss_family == AF_PACKET) {
+                fprintf(f, "{\"address\":\"*\",\"port\":%u}",
+                        ntohs(((const struct sockaddr_ll *) a)->sll_protocol));
+                return;
+        }
+        if (a->ss_family == AF_VSOCK) {
+                const struct sockaddr_vm *vm = (const struct sockaddr_vm *) a;
+
+                snprintf(text, sizeof(text), "%u", vm->svm_cid);
+                fprintf(f, "{\"address\":\"%s\",\"port\":%u}",
+                        vm->svm_cid == VMADDR_CID_ANY ? "*" : text, vm->svm_port);
+                return;
+        }
         if (a->ss_family != AF_INET && a->ss_family != AF_INET6) {
                 fputs("null", f);
                 return;

@@ -32,7 +32,10 @@ socklen_t helper_address(struct sockaddr_storage *ret, unsigned family, const ch
 uint16_t helper_port(const struct sockaddr_storage *a);
 void helper_set_port(struct sockaddr_storage *a, uint16_t port);
 
-/* {"address":"127.0.0.1","port":80}, or null when the address has no family. */
+/*
+ * {"address":"127.0.0.1","port":80}, or null when the address has no family. Of a packet socket the
+ * port is its protocol, and what it receives on is "*", as with vsock's any context.
+ */
 void helper_print_endpoint(FILE *f, const struct sockaddr_storage *a);
 
 /* A socket option with an int for a value, or death. */

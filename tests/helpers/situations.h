@@ -28,6 +28,7 @@ extern const struct situation situations_tcp[];
 extern const struct situation situations_owner[];
 extern const struct situation situations_udp[];
 extern const struct situation situations_more[];
+extern const struct situation situations_other[];
 
 #define DO(actor, ...)    actor_do(actor, &(const struct task){ __VA_ARGS__ })
 #define TRY(actor, ...)   actor_do(actor, &(const struct task){ .may_fail = true, __VA_ARGS__ })

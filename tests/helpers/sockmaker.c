@@ -16,7 +16,7 @@
 struct wishes wish = { .family = 4, .number = 2, .uid = (uid_t) -1 };
 
 static const struct situation *const tables[] = { situations_tcp, situations_owner, situations_udp,
-                                                  situations_more };
+                                                  situations_more, situations_other };
 
 #define N_TABLES (sizeof(tables) / sizeof(*tables))
 
@@ -58,7 +58,9 @@ void step_begin(const char *step) {
 void step_socket(const char *role, const struct socket_facts *f) {
         printf(",\"%s\":{\"pid\":%d,\"error\":%d,\"cookie\":%llu,\"family\":%d,\"local\":", role,
                (int) f->pid, f->error, (unsigned long long) f->cookie,
-               f->family == AF_INET6 ? 6 : 4);
+               f->family == AF_INET6  ? 6
+               : f->family == AF_INET ? 4
+                                      : 0);
         helper_print_endpoint(stdout, &f->local);
         fputs(",\"remote\":", stdout);
         helper_print_endpoint(stdout, &f->remote);
