@@ -144,7 +144,7 @@ static void test_udp(void **state) {
 
 static void test_snapshot(void **state) {
         (void) state;
-        play("snapshot.txt", 20);
+        play("snapshot.txt", 22);
 }
 
 static void test_netlink(void **state) {
