@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Listeners: what is open, what was, and how each is described."""
 
+import errno
 import os
 import socket
 
@@ -264,7 +265,9 @@ OTHERS = {
     "raw": ((socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), None, socket.IPPROTO_ICMP),
     "packet": ((socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)), None, 3),
     "vsock": ((socket.AF_VSOCK, socket.SOCK_STREAM, 0), (socket.VMADDR_CID_ANY, 70203), 70203),
+    "sctp": ((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP), ("127.0.0.1", 7204), 7204),
 }
+LOOKED_FOR = ("packet", "vsock")  # the others are told, each in its own call
 
 
 @pytest.mark.timeout(120)
@@ -272,10 +275,15 @@ OTHERS = {
 def test_other_transports(shared, source, transport):
     made, address, port = OTHERS[transport]
     with shared.namespace.entered():
-        s = socket.socket(*made)
+        try:
+            s = socket.socket(*made)
+        except OSError as e:
+            if e.errno not in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT):
+                raise
+            pytest.skip(f"the kernel has no {transport} sockets: {e.strerror}")
     if address:
         s.bind(address)
-    if transport == "vsock":
+    if transport in ("vsock", "sctp"):
         s.listen()
 
     def find():
@@ -290,20 +298,42 @@ def test_other_transports(shared, source, transport):
         assert [l for l in shared.listeners() if l["local"]["port"] == port] == []
         s.close()
         return
+
     def have_it_looked():
         """Nothing tells of these but the look that is taken when something has happened."""
-        if transport in ("packet", "vsock"):
+        if transport in LOOKED_FOR:
             with shared.namespace.entered():
                 socket.create_server(("127.0.0.1", 7202)).close()
 
     have_it_looked()
     (l,) = wait_until(find, f"the {transport} socket", deadline=45)
     assert l["owner"]["pid"] == os.getpid()
-    assert l["owner"]["attribution"] == ("lookup" if transport in ("packet", "vsock") else "exact")
-    assert l["family"] == (transport if transport in ("packet", "vsock") else "ipv4")
-    assert l["local"] == {"address": {"udplite": "127.0.0.1", "raw": "0.0.0.0"}.get(transport, "*"), "port": port}
+    assert l["owner"]["attribution"] == ("lookup" if transport in LOOKED_FOR else "exact")
+    assert l["family"] == (transport if transport in LOOKED_FOR else "ipv4")
+    at = {"udplite": "127.0.0.1", "raw": "0.0.0.0", "sctp": "127.0.0.1"}.get(transport, "*")
+    assert l["local"] == {"address": at, "port": port}
     s.close()
+    if transport not in LOOKED_FOR:
+        shared.settle()
+        assert not find()
     have_it_looked()
     wait_until(lambda: not find(), "its end", deadline=45)
     gone = shared.wait_event("unlisten", min(port, 65535), transport=transport)
     assert gone["listener"]["id"] == l["id"]
+
+
+def test_sctp_associations_are_not_recorded(make_daemon, situations):
+    """Neither as they come and go, nor by the look at what is open."""
+    d = make_daemon()
+    s = situations(d, "sctp-pair")
+    if s.now["step"] == "unavailable":
+        pytest.skip(f"the kernel has no SCTP sockets: {os.strerror(s.now['error'])}")
+    d.settle()
+    d.stop()
+    d.start()
+    d.settle()
+    assert [l["transport"] for l in d.listeners(ports=[s.port])] == ["sctp"] * (d.source == "ebpf")
+    s.finish()
+    d.settle()
+    assert d.listeners(ports=[s.port]) == []
+    assert [e for e in d.events() if e["connection"]] == []
