@@ -58,6 +58,9 @@ static const struct {
 /* A walk through /proc for the holders of sockets: so much of a processor's time, and so rarely. */
 #define WALK_SHARE 50
 #define WALK_USEC  (200 * 1000U)
+/* The same, where all that is not known is who serves what the service manager has opened. */
+#define WALK_IDLE_SHARE 500
+#define WALK_IDLE_USEC  (5000 * 1000U)
 /* A glance at the listeners before the last words of connections to them. */
 #define GLANCE_SHARE 100
 
@@ -74,6 +77,7 @@ struct source {
         uint64_t dump_usec;          /* between full dumps, as it is now */
         struct holders holders;      /* by inode, of the last walk */
         uint64_t next_walk_usec;     /* CLOCK_MONOTONIC */
+        uint64_t next_idle_walk_usec;
         uint64_t next_glance_usec;
         uint64_t missed[2];   /* digests of inodes without a holder: of listeners, of a full dump */
         uint64_t hopeless[2]; /* the same, right after a walk */
@@ -94,6 +98,10 @@ static uint64_t clock_usec(clockid_t clock) {
 
         (void) clock_gettime(clock, &ts);
         return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
+}
+
+static uint64_t max_usec(uint64_t a, uint64_t b) {
+        return a > b ? a : b;
 }
 
 static uint64_t boottime_ns(void) {
@@ -181,6 +189,7 @@ struct dump {
         struct feed *feed;
         uint64_t digest;
         uint64_t missed;
+        bool unserved; /* a listener that systemd alone holds */
 };
 
 /* Fibonacci hashing: a plain sum of numbers would not notice two that change places. */
@@ -216,17 +225,20 @@ static void on_found(const struct event *ev, size_t size, void *userdata) {
 
 static void on_look(const struct event *ev, size_t size, void *userdata) {
         struct dump *d = userdata;
-        struct event found = *ev;
+        struct event found = *ev, other;
 
         (void) size;
         if (!holders_fill(&d->source->holders, &found))
                 d->missed += digest_of(ev->inode);
+        else if (found.pid == 1 && !holders_next(&d->source->holders, &found, &other))
+                d->unserved = true;
 }
 
 /*
  * Before a dump: are there sockets that the last walk did not know? A dump of the listeners costs
  * next to nothing, so that a new one is told with its process at once; connections are known from
- * the dump before. What a walk did not find is not looked for again. Returns whether one was taken.
+ * the dump before. What a walk did not find is not looked for again, but for services that start on
+ * sockets of systemd's. Returns whether one was taken.
  */
 static bool look_for_holders(struct source *s, bool full) {
         uint64_t now = clock_usec(CLOCK_MONOTONIC), begin, cost;
@@ -237,15 +249,17 @@ static bool look_for_holders(struct source *s, bool full) {
         for (unsigned i = 0; i < s->set.n_entries; i++)
                 (void) diag_dump(s->set.entries[i].diag_fd, s->set.entries[i].inode, DIAG_LISTENERS,
                                  on_look, &d);
-        if (d.missed == s->hopeless[0] && (!full || s->missed[1] == s->hopeless[1]))
+        if (d.missed == s->hopeless[0] && (!full || s->missed[1] == s->hopeless[1]) &&
+            !(d.unserved && now >= s->next_idle_walk_usec))
                 return false;
 
         begin = clock_usec(CLOCK_THREAD_CPUTIME_ID);
         holders_clear(&s->holders);
         (void) holders_walk(&s->holders, &s->n_denied);
         holders_sort(&s->holders);
-        cost = (clock_usec(CLOCK_THREAD_CPUTIME_ID) - begin) * WALK_SHARE;
-        s->next_walk_usec = now + (cost > WALK_USEC ? cost : WALK_USEC);
+        cost = clock_usec(CLOCK_THREAD_CPUTIME_ID) - begin;
+        s->next_walk_usec = now + max_usec(cost * WALK_SHARE, WALK_USEC);
+        s->next_idle_walk_usec = now + max_usec(cost * WALK_IDLE_SHARE, WALK_IDLE_USEC);
 
         d.missed = 0;
         for (unsigned i = 0; i < s->set.n_entries; i++)
