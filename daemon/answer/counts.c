@@ -6,8 +6,8 @@
 
 #include "daemon/answer/counts.h"
 #include "daemon/answer/query.h"
-#include "daemon/answer/show.h"
 #include "daemon/answer/tally.h"
+#include "lib/address.h"
 
 #define UNKNOWN "unknown"
 
@@ -60,7 +60,7 @@ static const char *or_unknown(const char *s) {
 
 /* The key that a socket counts under, in buffer or static or in *o; NULL: under none. */
 static const char *key_of(const struct call *c, const struct record *r, const struct owner *o,
-                          char buffer[static SHOW_ADDRESS_MAX]) {
+                          char buffer[static ADDRESS_TEXT_MAX]) {
         const struct counts *n = c->state;
         uint16_t port = record_service_port(r);
 
@@ -73,7 +73,7 @@ static const char *key_of(const struct call *c, const struct record *r, const st
         case BY_PORT:
                 if (port == 0)
                         return UNKNOWN;
-                snprintf(buffer, SHOW_ADDRESS_MAX, "%u", port);
+                snprintf(buffer, ADDRESS_TEXT_MAX, "%u", port);
                 return buffer;
         case BY_NAME:
                 return or_unknown(o->name);
@@ -82,12 +82,12 @@ static const char *key_of(const struct call *c, const struct record *r, const st
         case BY_PEER:
                 if (record_is_listener(r))
                         return NULL;
-                show_address(buffer, r->family, r->remote);
+                address_write(buffer, r->family, r->remote);
                 return buffer;
         case BY_USER:
                 if (o->uid == UID_UNKNOWN)
                         return UNKNOWN;
-                snprintf(buffer, SHOW_ADDRESS_MAX, "%u", o->uid);
+                snprintf(buffer, ADDRESS_TEXT_MAX, "%u", o->uid);
                 return buffer;
         }
         return NULL;
@@ -149,7 +149,7 @@ static void add_past(const struct counts *n, struct tally_row *row, const struct
 static int add(struct call *c, const struct record *r, const struct owner *o,
                void (*count)(const struct counts *, struct tally_row *, const struct record *)) {
         const struct counts *n = c->state;
-        char buffer[SHOW_ADDRESS_MAX];
+        char buffer[ADDRESS_TEXT_MAX];
         const char *key = key_of(c, r, o, buffer);
         struct tally_row *row;
 

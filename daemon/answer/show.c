@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/answer/show.h"
 
+#include "lib/address.h"
+
 /* A word of the interface: short, and needs no escapes. */
 #define WORD_MAX 16U
 
@@ -24,107 +26,15 @@ static void put_number_or_null(struct jsonw *w, bool known, uint64_t number) {
                 jsonw_literal(w, "null");
 }
 
-static char *put_byte(char *to, uint8_t b) {
-        if (b >= 100)
-                *to++ = (char) ('0' + b / 100);
-        if (b >= 10)
-                *to++ = (char) ('0' + b / 10 % 10);
-        *to++ = (char) ('0' + b % 10);
-        return to;
-}
-
-static char *put_hex(char *to, unsigned group) {
-        static const char hex[] = "0123456789abcdef";
-        bool begun = false;
-
-        for (int shift = 12; shift >= 0; shift -= 4) {
-                unsigned digit = group >> shift & 15;
-
-                begun = begun || digit != 0 || shift == 0;
-                if (begun)
-                        *to++ = hex[digit];
-        }
-        return to;
-}
-
-/* RFC 5952, section 4: the longest run of at least two zero groups is left out, the first of
- * equals. */
-static char *put_ipv6(char *to, const uint8_t address[static 16]) {
-        unsigned groups[8], run_start = 8, run_length = 1;
-
-        for (unsigned i = 0; i < 8; i++)
-                groups[i] = (unsigned) address[2 * i] << 8 | address[2 * i + 1];
-        for (unsigned i = 0; i < 8; i++) {
-                unsigned n = 0;
-
-                while (i + n < 8 && groups[i + n] == 0)
-                        n++;
-                if (n > run_length) {
-                        run_start = i;
-                        run_length = n;
-                }
-        }
-        for (unsigned i = 0; i < 8; i++) {
-                if (i == run_start) {
-                        *to++ = ':';
-                        *to++ = ':';
-                        i += run_length - 1;
-                        continue;
-                }
-                if (i > 0 && to[-1] != ':')
-                        *to++ = ':';
-                to = put_hex(to, groups[i]);
-        }
-        return to;
-}
-
-size_t show_address(char ret[static SHOW_ADDRESS_MAX], unsigned family,
-                    const uint8_t address[static 16]) {
-        char *to = ret;
-
-        if (family == FAMILY_IPV6)
-                to = put_ipv6(to, address);
-        else
-                for (unsigned i = 0; i < 4; i++) {
-                        if (i > 0)
-                                *to++ = '.';
-                        to = put_byte(to, address[i]);
-                }
-        *to = 0;
-        return (size_t) (to - ret);
-}
-
-/* What stands for an address where there is none: a number, or "*" for any. */
-static void put_number_or_star(struct jsonw *w, const char *mark, uint32_t number, uint32_t any) {
-        if (number == any) {
-                jsonw_literal(w, "*");
-                return;
-        }
-        jsonw_raw(w, mark, strlen(mark));
-        jsonw_uint(w, number);
-}
-
 static void put_endpoint(struct jsonw *w, const struct record *r, const uint8_t address[static 16],
                          uint16_t port) {
-        uint32_t cid, vsock_port = 0;
-        char text[SHOW_ADDRESS_MAX];
-        size_t n;
+        char text[ADDRESS_TEXT_MAX];
+        size_t n = address_write_of(text, r, address);
 
         jsonw_literal(w, "{\"address\":\"");
-        switch (r->family) {
-        case FAMILY_PACKET:
-                put_number_or_star(w, "%", r->ifindex, 0);
-                break;
-        case FAMILY_VSOCK:
-                record_vsock(address, &cid, &vsock_port);
-                put_number_or_star(w, "", cid, VSOCK_CID_ANY);
-                break;
-        default:
-                n = show_address(text, r->family, address);
-                jsonw_raw(w, text, n);
-        }
+        jsonw_raw(w, text, n);
         jsonw_literal(w, "\",\"port\":");
-        jsonw_uint(w, r->family == FAMILY_VSOCK ? vsock_port : port);
+        jsonw_uint(w, address_port_of(r, address, port));
         jsonw_literal(w, "}");
 }
 

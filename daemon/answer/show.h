@@ -27,8 +27,3 @@ void show_event(struct jsonw *w, const struct services *services, const struct r
 /* A biography, of which show_can_biography() is the same as show_can() of records. */
 bool show_can_biography(const struct biography *b);
 void show_biography(struct jsonw *w, const struct biography *b);
-
-/* An address of a record as text: dotted, or by RFC 5952. */
-#define SHOW_ADDRESS_MAX 46U
-size_t show_address(char ret[static SHOW_ADDRESS_MAX], unsigned family,
-                    const uint8_t address[static 16]);

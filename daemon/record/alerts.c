@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -7,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "alerts.h"
 #include "daemon/log.h"
 #include "daemon/messages.h"
+#include "lib/address.h"
 #include "starter.h"
 
 #define ENTRIES    1024U
@@ -78,20 +77,24 @@ __attribute__((format(printf, 2, 3))) static const char *put(struct text *t, con
 }
 
 static const char *address(const struct record *r, const uint8_t bytes[static 16],
-                           char ret[static INET6_ADDRSTRLEN]) {
-        if (!inet_ntop(r->family == FAMILY_IPV6 ? AF_INET6 : AF_INET, bytes, ret, INET6_ADDRSTRLEN))
-                ret[0] = 0;
+                           char ret[static ADDRESS_TEXT_MAX]) {
+        (void) address_write_of(ret, r, bytes);
         return ret;
 }
 
-/* An address and a port as users write them: 10.0.0.1:80, [::1]:80. */
-static void endpoint(const struct record *r, const uint8_t bytes[static 16], uint16_t port,
-                     char ret[static INET6_ADDRSTRLEN + 8]) {
-        char text[INET6_ADDRSTRLEN];
+static uint32_t local_port(const struct record *r) {
+        return address_port_of(r, r->local, r->local_port);
+}
+
+#define ENDPOINT_MAX (ADDRESS_TEXT_MAX + 16)
+
+/* The local address and port as users write them: 10.0.0.1:80, [::1]:80. */
+static void endpoint(const struct record *r, char ret[static ENDPOINT_MAX]) {
+        char text[ADDRESS_TEXT_MAX];
         bool v6 = r->family == FAMILY_IPV6;
 
-        snprintf(ret, INET6_ADDRSTRLEN + 8, "%s%s%s:%u", v6 ? "[" : "", address(r, bytes, text),
-                 v6 ? "]" : "", port);
+        snprintf(ret, ENDPOINT_MAX, "%s%s%s:%u", v6 ? "[" : "", address(r, r->local, text),
+                 v6 ? "]" : "", local_port(r));
 }
 
 /* Who, for people: "nc, pid 7, user 1000, unit foo.service". */
@@ -112,7 +115,7 @@ static void tell(int priority, const char *id, const char *message, const struct
                  uint64_t count) {
         const struct record *r = &e->record;
         const struct owner *o = &e->owner;
-        char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
+        char local[ADDRESS_TEXT_MAX], remote[ADDRESS_TEXT_MAX];
         const char *exposure = exposure_name(r->exposure),
                    *transport = transport_name(r->transport);
         const char *attribution = attribution_name(r->attribution);
@@ -121,7 +124,7 @@ static void tell(int priority, const char *id, const char *message, const struct
         log_event(priority, id, message,
                   put(&t[0], "PORTWATCH_TRANSPORT=%s", transport ? transport : ""),
                   put(&t[1], "PORTWATCH_LOCAL_ADDRESS=%s", address(r, r->local, local)),
-                  put(&t[2], "PORTWATCH_LOCAL_PORT=%u", r->local_port),
+                  put(&t[2], "PORTWATCH_LOCAL_PORT=%u", local_port(r)),
                   put(&t[3], "PORTWATCH_REMOTE_ADDRESS=%s",
                       e->kind == KIND_LISTENER ? "" : address(r, r->remote, remote)),
                   put(&t[4], "PORTWATCH_EXPOSURE=%s", exposure ? exposure : ""),
@@ -269,17 +272,17 @@ static uint64_t program_of(const struct owner *o) {
 /* ---- Listeners ---- */
 
 static void start_unit(struct alerts *a, const struct record *r) {
-        char instance[128], text[INET6_ADDRSTRLEN];
+        char instance[128], text[ADDRESS_TEXT_MAX];
 
         if (!a->config->on_unexpected[0])
                 return;
         snprintf(instance, sizeof(instance), "%s:%s:%u", transport_name(r->transport),
-                 address(r, r->local, text), r->local_port);
+                 address(r, r->local, text), local_port(r));
         (void) starter_start(a->starter, a->config->on_unexpected, instance);
 }
 
 static void tell_listener(struct alerts *a, struct entry *e, uint64_t now) {
-        char message[512], local[INET6_ADDRSTRLEN + 8], who[320];
+        char message[512], local[ENDPOINT_MAX], who[320];
         const char *exposure = exposure_name(e->record.exposure);
 
         if (!may_tell(a, KIND_LISTENER, now, &e->deadline_usec)) {
@@ -295,7 +298,7 @@ static void tell_listener(struct alerts *a, struct entry *e, uint64_t now) {
                 arm(a, e->deadline_usec);
         e->times = 0;
         e->program = program_of(&e->owner);
-        endpoint(&e->record, e->record.local, e->record.local_port, local);
+        endpoint(&e->record, local);
         describe(&e->owner, who, sizeof(who));
         snprintf(message, sizeof(message), "Unexpected listener on %s %s (%s): %s.",
                  transport_name(e->record.transport), local, exposure ? exposure : "unknown", who);
@@ -304,9 +307,9 @@ static void tell_listener(struct alerts *a, struct entry *e, uint64_t now) {
 }
 
 static void tell_gone(struct alerts *a, struct entry *e) {
-        char message[512], local[INET6_ADDRSTRLEN + 8];
+        char message[512], local[ENDPOINT_MAX];
 
-        endpoint(&e->record, e->record.local, e->record.local_port, local);
+        endpoint(&e->record, local);
         snprintf(message, sizeof(message), "The unexpected listener on %s %s has gone%s.",
                  transport_name(e->record.transport), local,
                  e->times > 0 ? "; it had come back meanwhile" : "");
@@ -429,12 +432,12 @@ static struct entry *once(struct alerts *a, enum kind kind, const struct record 
 
 void alerts_peer(struct alerts *a, const struct record *r, const struct owner *owner) {
         struct entry *e = once(a, KIND_PEER, r);
-        char message[512], local[INET6_ADDRSTRLEN + 8], remote[INET6_ADDRSTRLEN], who[320];
+        char message[512], local[ENDPOINT_MAX], remote[ADDRESS_TEXT_MAX], who[320];
 
         if (!e)
                 return;
         keep(e, r, owner);
-        endpoint(r, r->local, r->local_port, local);
+        endpoint(r, local);
         describe(&e->owner, who, sizeof(who));
         snprintf(message, sizeof(message), "Unexpected connection from %s to %s %s: %s.",
                  address(r, r->remote, remote), transport_name(r->transport), local, who);
@@ -445,7 +448,7 @@ void alerts_peer(struct alerts *a, const struct record *r, const struct owner *o
 void alerts_refused(struct alerts *a, const struct record *r, const struct rule_rate *rate) {
         struct entry *e = find(a, KIND_SOURCE, r);
         uint64_t now = now_usec();
-        char message[256], remote[INET6_ADDRSTRLEN];
+        char message[256], remote[ADDRESS_TEXT_MAX];
 
         if (!e)
                 e = make(a, KIND_SOURCE, r);

@@ -82,6 +82,22 @@ def test_expected_and_unexpected(policed, situations):
     assert told(d, 7101) == []
 
 
+def test_what_has_no_address_is_told_as_it_is_listed(policed, source):
+    if source == "netlink":
+        pytest.skip("netlink: packet sockets are not seen")
+    d = policed(ANY)
+    with d.namespace.entered():
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        # Nothing tells of it but the look that is taken when something has happened.
+        socket.create_server(("127.0.0.1", 7101)).close()
+    with s:
+        wait_until(lambda: "Unexpected listener on packet *:3 (any)" in d.log(), deadline=45)
+        ours = [l for l in d.listeners(transport="packet") if l["owner"]["pid"] == os.getpid()]
+        assert [l["local"] for l in ours] == [{"address": "*", "port": 3}]
+        lines = d.portctl("listeners", f"--netns={d.namespace.inode}").stdout.splitlines()
+        assert [l.split()[1] for l in lines if l.startswith("packet")] == ["*:3"]
+
+
 def test_a_reload_judges_what_is_open(policed, situations):
     d = policed("tcp/9 name=nobody\n")
     situations(d, "listen", port=7103)

@@ -4,49 +4,10 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "daemon/answer/show.h"
 #include "wire/validate.h"
-
-static void check_address(unsigned family, const char *text) {
-        uint8_t address[16] = {};
-        char got[SHOW_ADDRESS_MAX];
-
-        assert_int_equal(inet_pton(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, text, address), 1);
-        assert_int_equal(show_address(got, family, address), strlen(text));
-        assert_string_equal(got, text);
-}
-
-/* The examples of RFC 5952 and the ends. */
-static void test_addresses(void **state) {
-        static const char *const ipv6[] = {
-                "::",
-                "::1",
-                "1::",
-                "2001:db8::1",
-                "2001:db8::2:1",
-                "2001:db8:0:1:1:1:1:1",
-                "2001:0:0:1::1",
-                "2001:db8::1:0:0:1",
-                "1:0:2:0:3:0:4:0",
-                "0:1:2:3:4:5:6:7",
-                "::2:3:4:5:6:7",
-                "1:2:3:4:5:6::",
-                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "fe80::1234:5678:9abc:def0",
-                "a:b0:c00:d000::",
-        };
-        static const char *const ipv4[] = { "0.0.0.0", "127.0.0.1", "10.20.100.99",
-                                            "255.255.255.255", "1.9.10.109" };
-
-        (void) state;
-        for (size_t i = 0; i < sizeof(ipv6) / sizeof(ipv6[0]); i++)
-                check_address(FAMILY_IPV6, ipv6[i]);
-        for (size_t i = 0; i < sizeof(ipv4) / sizeof(ipv4[0]); i++)
-                check_address(FAMILY_IPV4, ipv4[i]);
-}
 
 static void check(struct jsonw *w, const char *expected) {
         struct validation v;
@@ -259,7 +220,6 @@ static void test_records_without_words(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_addresses),
                 cmocka_unit_test(test_listener),
                 cmocka_unit_test(test_holder),
                 cmocka_unit_test(test_connections),
