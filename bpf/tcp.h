@@ -36,10 +36,15 @@ static __always_inline enum interest state_interest(struct sock *sk, int old_sta
         }
 }
 
-/* Its listening state is TCP's, include/net/sctp/constants.h; associations are no sockets. */
+/*
+ * Its listening state is TCP's, include/net/sctp/constants.h; associations are no sockets. close()
+ * leads by SCTP_SS_CLOSING, which is TCP_CLOSE_WAIT; a listener listens no more from there on.
+ */
 static __always_inline bool is_sctp_listener(struct sock *sk, int old_state, int new_state) {
         return sk->sk_protocol == IPPROTO_SCTP &&
-               (new_state == TCP_LISTEN || (old_state == TCP_LISTEN && new_state == TCP_CLOSE));
+               (new_state == TCP_LISTEN ||
+                (old_state == TCP_LISTEN &&
+                 (new_state == TCP_CLOSE || new_state == TCP_CLOSE_WAIT)));
 }
 
 static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_state,
@@ -51,6 +56,8 @@ static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_
         /* An MPTCP connection shows its subflows as TCP as well: those are taken, it is not. */
         if (sk->sk_protocol != IPPROTO_TCP && !is_sctp_listener(sk, old_state, new_state))
                 return 0;
+        if (old_state == TCP_LISTEN && new_state == TCP_CLOSE_WAIT)
+                new_state = TCP_CLOSE;
         interest = state_interest(sk, old_state, new_state);
         if (interest == SKIP)
                 return 0;

@@ -117,7 +117,7 @@ static size_t small_ring_bytes(size_t ring_bytes, unsigned processors) {
         return bytes;
 }
 
-/* A ring for each processor that can run. One that there is no memory for does without. */
+/* A ring for each possible processor. One that there is no memory for does without. */
 static int fill_rings(struct source *s, struct portwatch_bpf *skeleton, size_t bytes) {
         unsigned n = bpf_map__max_entries(skeleton->maps.rings);
 
@@ -126,7 +126,7 @@ static int fill_rings(struct source *s, struct portwatch_bpf *skeleton, size_t b
                 int r;
 
                 if (fd < 0)
-                        return i > 0 ? 0 : fd;
+                        return 0;
                 r = bpf_map_update_elem(bpf_map__fd(skeleton->maps.rings), &i, &fd, BPF_ANY);
                 if (r < 0) {
                         close(fd);
@@ -665,6 +665,23 @@ static int add_to_loop(struct source *s) {
         return r;
 }
 
+/*
+ * The programs know the types of modules that were there when they were loaded, and no others.
+ * False where it cannot be told.
+ */
+static bool lacks_vsock(void) {
+        char line[256];
+        bool found = false;
+        FILE *f = fopen("/proc/net/protocols", "re");
+
+        if (!f)
+                return false;
+        while (!found && fgets(line, sizeof(line), f))
+                found = strncmp(line, "AF_VSOCK", strlen("AF_VSOCK")) == 0;
+        fclose(f);
+        return !found;
+}
+
 static int ebpf_start(struct source **ret, const struct source_args *args) {
         struct source *s = calloc(1, sizeof(*s));
         size_t n;
@@ -685,6 +702,10 @@ static int ebpf_start(struct source **ret, const struct source_args *args) {
                 r = take_snapshot(s);
         if (r < 0)
                 goto fail;
+        n = strlen(s->limits);
+        if (lacks_vsock())
+                snprintf(s->limits + n, sizeof(s->limits) - n,
+                         "vsock is not seen: its module was not loaded at the start. ");
         n = strlen(s->limits);
         snprintf(s->limits + n, sizeof(s->limits) - n,
                  "The local port of a connected UDP socket that was not bound is unknown until a "

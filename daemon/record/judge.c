@@ -133,6 +133,7 @@ static bool learn(struct judge *j, const struct rule_subject *subject) {
         j->n_listeners++;
         (void) live_write_rule(j->live, rules_count(j->rules), text);
         atomic_store(&j->live->header->rules, rules_count(j->rules));
+        atomic_store(&j->live->header->judging, true);
         text[n] = '\n';
         write_learned(j, text, n + 1);
         return true;
@@ -151,9 +152,12 @@ static void publish(struct judge *j) {
         atomic_store(&h->rules, n);
 }
 
-/* Rules of how often somebody may be refused say nothing of listeners. */
+/*
+ * Does anything but learning say which listeners are expected? Rules of how often somebody may be
+ * refused do not; to trust socket units does, without any rule.
+ */
 static bool judges(const struct judge *j) {
-        return j->n_listeners > 0;
+        return j->n_listeners > 0 || (j->rules && j->config->trust_socket_units);
 }
 
 /* Counts what the rules are about. */
@@ -185,12 +189,18 @@ int judge_reload(struct judge *j, uint64_t now_usec, char **ret_error) {
                  r == 0       ? ""
                  : *ret_error ? *ret_error
                               : strerror(r < 0 ? -r : ENOMEM));
-        if (r < 0)
-                return r;
-        rules_free(j->rules);
-        j->rules = rules;
-        survey(j);
-        publish(j);
+        if (r >= 0) {
+                rules_free(j->rules);
+                j->rules = rules;
+                survey(j);
+                publish(j);
+        } else if (!j->rules) {
+                /* What is learnt is added to them. */
+                j->learning_until_usec = 0;
+                atomic_store(&h->learning_until_usec, 0);
+        }
+        /* The configuration may be another one even if the rules stay. */
+        atomic_store(&h->judging, judges(j));
         return r;
 }
 
@@ -206,7 +216,7 @@ void judge_listener(struct judge *j, struct record *r, const struct owner *owner
 
         r->flags &= (uint8_t) ~(RECORD_JUDGED | RECORD_EXPECTED);
         r->rule = 0;
-        if (!judges(j) && !learning && !(j->rules && j->config->trust_socket_units))
+        if (!judges(j) && !learning)
                 return;
         r->flags |= RECORD_JUDGED;
         r->rule = rules_match(j->rules, &subject);
