@@ -169,6 +169,7 @@ static const struct field status_fields[] = {
         STATUS_MAY(rules_usec, INTEGER),
         STATUS_MAY(rules_error, STRING),
         STATUS_MAY(learning_until_usec, INTEGER),
+        STATUS_MAY(judging, BOOL),
 };
 
 const struct object shape_objects[REPLY_SHAPE_MAX] = {

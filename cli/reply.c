@@ -345,7 +345,8 @@ int reply_read(const char *text, const struct reply_reader *reader, struct reply
                             .audited_usec = REPLY_NULL,
                             .rules = REPLY_NULL,
                             .rules_usec = REPLY_NULL,
-                            .learning_until_usec = REPLY_NULL },
+                            .learning_until_usec = REPLY_NULL,
+                            .judging = TRUTH_NULL },
         };
         json_start(&d.json, text);
         r = decode_envelope(&d);
@@ -391,4 +392,8 @@ int reply_address(const struct endpoint *e, unsigned family, uint8_t ret[static 
         memcpy(text, s->data, n);
         text[n] = '\0';
         return inet_pton(family == FAMILY_IPV6 ? AF_INET6 : AF_INET, text, ret) == 1 ? 0 : -EPROTO;
+}
+
+bool reply_judges(const struct reply_status *s) {
+        return s->judging != TRUTH_NULL ? s->judging == TRUTH_TRUE : s->rules != REPLY_NULL;
 }

@@ -167,6 +167,7 @@ struct reply_status {
         int64_t rules_usec;
         struct json_string rules_error;
         int64_t learning_until_usec;
+        int64_t judging; /* see reply_judges() */
 };
 
 /* One answer, up to its NUL. */
@@ -197,6 +198,9 @@ struct reply_reader {
  * none of a packet socket, the rest stays. 0, or -EPROTO when it is none.
  */
 int reply_address(const struct endpoint *e, unsigned family, uint8_t ret[static 16]);
+
+/* Does the daemon judge what listens? One that does not tell whether does if it has rules. */
+bool reply_judges(const struct reply_status *s);
 
 /*
  * Reads the answer at text, padded as json.h wants it, handing its rows to the reader as they are

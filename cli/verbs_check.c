@@ -9,7 +9,7 @@
 #include "cli/out.h"
 #include "cli/verbs.h"
 
-/* Does a rule expect all that listens? For scripts, and for monitoring systems. */
+/* Is all expected that listens? For scripts, and for monitoring systems. */
 
 /* What monitoring systems take for exit statuses, and as the second word. */
 enum verdict {
@@ -90,12 +90,12 @@ static int monitor(struct check *c, int status, const struct reply_status *s) {
         struct buf b = { 0 };
         enum verdict verdict = VERDICT_OK;
 
-        if (status != STATUS_FINE || s->rules == REPLY_NULL) {
+        if (status != STATUS_FINE || !reply_judges(s)) {
                 verdict = VERDICT_UNKNOWN;
                 buf_text(&b, status == STATUS_UNREACHABLE ? "portwatchd cannot be reached"
                              : status == STATUS_REFUSED   ? "not permitted"
                              : status != STATUS_FINE      ? "portwatchd did not answer as it should"
-                                                     : "there are no rules to expect listeners by");
+                                                     : "nothing says which listeners are expected");
         } else {
                 buf_number(&b, (int64_t) c->listeners);
                 buf_text(&b, " listener");
@@ -133,9 +133,10 @@ static int tell(struct check *c, const struct reply_status *s) {
                                b.failed ? "" : b.data);
                 buf_done(&b);
         }
-        if (s->rules == REPLY_NULL) {
-                (void) fprintf(stderr, "portctl: there are no rules to expect listeners by; "
-                                       "portctl expect --current makes some.\n");
+        if (!reply_judges(s)) {
+                (void) fprintf(stderr,
+                               "portctl: there are no rules that say which listeners are expected; "
+                               "portctl expect --current makes some.\n");
                 return STATUS_REFUSED;
         }
         if (c->unexpected == 0) {

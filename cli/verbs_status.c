@@ -143,8 +143,12 @@ static void put_rules(struct buf *b, const struct style *style, const struct rep
                 buf_number(b, s->rules);
                 buf_text(b, " in force since ");
                 put_since(b, style, s->rules_usec);
+                buf_text(b, reply_judges(s) ? "" : "; none of listeners: nothing is judged");
         } else
-                buf_text(b, "none: nothing is judged");
+                buf_text(b, !reply_judges(s) ? "none: nothing is judged"
+                            : s->learning_until_usec != REPLY_NULL
+                                    ? "none yet"
+                                    : "none: only socket units are expected to listen");
         buf_char(b, '\n');
         if (s->rules_error.data && s->rules_error.size > 0) {
                 put_label(b, "");

@@ -90,7 +90,7 @@ struct live_header {
         _Atomic uint64_t unexpected; /* listeners that no rule matches */
         _Atomic uint64_t started_usec;
         _Atomic uint64_t audited_usec;        /* the last snapshot of everything; 0: none yet */
-        _Atomic uint64_t rules;               /* in force; 0: none, nothing is judged */
+        _Atomic uint64_t rules;               /* in force; 0: none */
         _Atomic uint64_t rules_usec;          /* when they were read; 0: never */
         _Atomic uint64_t learning_until_usec; /* 0: nothing is learnt */
         _Atomic uint32_t state;               /* enum live_state */
@@ -101,6 +101,7 @@ struct live_header {
                                     */
         char degraded_reason[256]; /* empty: none */
         char rules_error[256];     /* why newer rules were not taken; empty: they were */
+        _Atomic uint32_t judging;  /* is it said which listeners are expected, but by learning? */
 };
 _Static_assert(sizeof(struct live_header) <= LIVE_HEADER_SIZE, "the header is one page");
 

@@ -115,6 +115,7 @@ static uint64_t now_usec(void) {
 
 static void put_recorder(struct jsonw *w, const struct live_header *h) {
         uint64_t until_usec = atomic_load_explicit(&h->learning_until_usec, memory_order_relaxed);
+        bool learning = until_usec > now_usec();
         char error[sizeof(h->rules_error)];
 
         /* The recorder may be writing it. */
@@ -131,7 +132,9 @@ static void put_recorder(struct jsonw *w, const struct live_header *h) {
         jsonw_key(w, "rules_error");
         jsonw_string_or_null(w, error);
         jsonw_key(w, "learning_until_usec");
-        put_unless_zero(w, until_usec > now_usec() ? until_usec : 0);
+        put_unless_zero(w, learning ? until_usec : 0);
+        jsonw_key(w, "judging");
+        jsonw_bool(w, learning || atomic_load_explicit(&h->judging, memory_order_relaxed));
 }
 
 static int status_start(struct call *c, json_object *parameters, const char **ret_bad) {

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """portctl check: does a rule expect all that listens; for people, scripts and monitoring."""
 
+import os
 import re
+import signal
 
 import pytest
 
+from harness.cgroup import control_group
 from harness.waiting import wait_until
 
 RULE = "tcp/1102 exposure=loopback\n"
@@ -103,6 +106,84 @@ def test_no_policy(daemon):
     assert done.returncode == 4 and done.stdout == "" and "no rules" in done.stderr
     done = check(daemon, "--monitoring")
     assert done.returncode == 3 and done.stdout.startswith("PORTWATCH UNKNOWN - ")
+
+
+def test_rules_that_are_not_of_listeners_are_no_policy(make_daemon, situations):
+    d = make_daemon(start=False)
+    d.configure("refused rate=100/60s\n", "expected.d/10-test.rules")
+    d.start()
+    situations(d, "listen", port=1102)
+    wait_until(lambda: d.listeners(ports=[1102]))
+    assert d.status()["rules"] == 1 and d.status()["judging"] is False
+    done = check(d)
+    assert done.returncode == 4 and done.stdout == "" and "no rules" in done.stderr
+    assert check(d, "--monitoring").stdout.startswith("PORTWATCH UNKNOWN - ")
+    assert "nothing is judged" in d.portctl("status").stdout
+
+
+def test_trust_in_socket_units_is_a_policy(make_daemon, situations):
+    d = make_daemon(start=False)
+    d.configure("[Policy]\nTrustSocketUnits=yes\n")
+    d.start()
+    status = d.status()
+    assert status["rules"] is None and status["judging"] is True
+    done = check(d)
+    assert (done.returncode, done.stdout) == (0, "0 listeners, all expected.\n"), done.stderr
+    assert "only socket units are expected" in d.portctl("status").stdout
+    here = d.namespace.inode
+    with control_group("/system.slice/pw-check.socket") as folder:
+
+        def join():
+            with open(os.path.join(folder, "cgroup.procs"), "w") as f:
+                f.write(str(os.getpid()))
+
+        popen = d.namespace.popen
+        d.namespace.popen = lambda argv, **kw: popen(argv, preexec_fn=join, **kw)
+        trusted = situations(d, "listen", port=1102)
+        d.namespace.popen = popen
+        wait_until(lambda: [l["expected"] for l in d.listeners(netns=here, ports=[1102])] == [True])
+        (l,) = d.listeners(netns=here, ports=[1102])
+        assert l["rule"] is None and l["owner"]["unit"] == "pw-check.socket"
+        done = check(d)
+        assert (done.returncode, done.stdout) == (0, "1 listener, all expected.\n"), done.stderr
+        assert verdict(check(d, "--monitoring"))[0] == "OK"
+        situations(d, "listen", port=8080)
+        found = lambda: d.listeners(netns=here, expected=False)
+        wait_until(lambda: [l["owner"]["name"] for l in found()] == ["server"])
+        assert check(d).returncode == 1
+        rows = d.portctl("listeners", "--unexpected", "-j", f"--netns={here}").rows
+        assert [r["local"]["port"] for r in rows] == [8080]
+        assert verdict(check(d, "--monitoring")) == (
+            "CRITICAL",
+            "2 listeners, 1 unexpected: tcp/8080 server",
+            2,
+            1,
+        )
+        # And when it is trusted no more, nothing is.
+        d.configure("[Policy]\nTrustSocketUnits=no\n")
+        d.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: d.status()["judging"] is False)
+        wait_until(lambda: [l["expected"] for l in d.listeners(netns=here)] == [None] * 2)
+        assert check(d).returncode == 4
+        trusted.finish()
+
+
+def test_learning_is_a_policy(make_daemon, situations):
+    d = make_daemon(start=False)
+    d.configure("[Policy]\nLearn=1h\n")
+    d.start()
+    assert d.status()["judging"] is True
+    situations(d, "listen", port=1102)
+    wait_until(lambda: [l["expected"] for l in d.listeners(ports=[1102], netns=d.namespace.inode)] == [True])
+    assert check(d).returncode == 0
+    # A mistake leaves no rules that something could be added to.
+    d.stop()
+    d.configure("tcp/x\n", "expected.d/10-test.rules")
+    d.start()
+    status = d.status()
+    assert status["rules_error"] and status["judging"] is False
+    assert status["learning_until_usec"] is None
+    assert check(d).returncode == 4
 
 
 def test_no_daemon(ruled, tmp_path):

@@ -136,6 +136,7 @@ def test_status_counts_what_there_is(busy):
     assert status["pid"] == busy.process.pid
     for field in ("rules", "rules_error", "learning_until_usec"):
         assert status[field] is None
+    assert status["judging"] is False
     if busy.source == "netlink":
         assert status["source_detail"]
 

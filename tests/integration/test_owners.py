@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from harness.cgroup import cgroup_root
+from harness.cgroup import control_group
 from harness.waiting import wait_until
 
 CERTAINTY = ("unknown", "listener", "lookup", "exact")
@@ -229,27 +229,6 @@ def test_an_executable_that_is_gone(shared, situations, build, tmp_path, source)
     wait_until(lambda: listener(shared, s.port)["owner"]["executable"] is not None)
     told = listener(shared, s.port)["owner"]["executable"]
     assert told in (str(program), f"{program} (deleted)")
-
-
-@contextlib.contextmanager
-def control_group(path):
-    """A control group made for this test; gone afterwards as far as it was made here."""
-    root = cgroup_root()
-    if not root or not os.access(root, os.W_OK):
-        pytest.skip("no control groups of version 2 that can be written")
-    made, full = [], root
-    try:
-        for part in path.strip("/").split("/"):
-            full = os.path.join(full, part)
-            if not os.path.isdir(full):
-                os.mkdir(full)
-                made.append(full)
-        yield full
-    finally:
-        for directory in reversed(made):
-            with contextlib.suppress(OSError):
-                wait_until(lambda: not open(os.path.join(directory, "cgroup.procs")).read())
-                os.rmdir(directory)
 
 
 CONTAINER = "0123456789abcdef" * 4

@@ -812,6 +812,7 @@ static void test_status_of_the_recorder(void **state) {
         reply = ask(f, &full, "{\"method\":\"io.portwatch.Status\"}");
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 assert_null(at(at(reply, "parameters"), names[i]));
+        assert_false(json_object_get_boolean(at(at(reply, "parameters"), "judging")));
         json_object_put(reply);
 
         atomic_store(&h->pid, 4711);
@@ -827,7 +828,14 @@ static void test_status_of_the_recorder(void **state) {
         assert_int_equal(number_at(p, "rules"), 13);
         assert_int_equal(number_at(p, "rules_usec"), 14);
         assert_int_equal(number_at(p, "learning_until_usec"), INT64_MAX);
+        assert_true(json_object_get_boolean(at(p, "judging"))); /* by learning */
         assert_int_equal(strlen(text_at(p, "rules_error")), sizeof(h->rules_error) - 1);
+        json_object_put(reply);
+
+        atomic_store(&h->learning_until_usec, 0);
+        atomic_store(&h->judging, 1);
+        reply = ask(f, &full, "{\"method\":\"io.portwatch.Status\"}");
+        assert_true(json_object_get_boolean(at(at(reply, "parameters"), "judging")));
         json_object_put(reply);
 }
 

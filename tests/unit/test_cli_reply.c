@@ -215,6 +215,14 @@ static void test_counts_port_status(void **state) {
         assert_null(reply.status.source_detail.data);
         assert_true(reply.status.clients == REPLY_NULL);
         assert_true(reply.status.rules == REPLY_NULL && reply.status.pid == REPLY_NULL);
+        /* One that does not tell whether it judges. */
+        assert_false(reply_judges(&reply.status));
+        reply.status.rules = 1;
+        assert_true(reply_judges(&reply.status));
+        reply.status.judging = TRUTH_FALSE;
+        assert_false(reply_judges(&reply.status));
+        reply.status = (struct reply_status){ .judging = TRUTH_TRUE, .rules = REPLY_NULL };
+        assert_true(reply_judges(&reply.status));
         assert_int_equal(reply.parameters[0], '{');
 }
 

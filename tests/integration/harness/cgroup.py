@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Control groups of version 2."""
 
+import contextlib
+import os
+
+import pytest
+
+from .waiting import wait_until
+
 
 def cgroup_root():
     """Where they are mounted, or None."""
@@ -10,3 +17,24 @@ def cgroup_root():
             if right.split()[0] == "cgroup2":
                 return left.split()[4]
     return None
+
+
+@contextlib.contextmanager
+def control_group(path):
+    """A control group made for this test; gone afterwards as far as it was made here."""
+    root = cgroup_root()
+    if not root or not os.access(root, os.W_OK):
+        pytest.skip("no control groups of version 2 that can be written")
+    made, full = [], root
+    try:
+        for part in path.strip("/").split("/"):
+            full = os.path.join(full, part)
+            if not os.path.isdir(full):
+                os.mkdir(full)
+                made.append(full)
+        yield full
+    finally:
+        for directory in reversed(made):
+            with contextlib.suppress(OSError):
+                wait_until(lambda: not open(os.path.join(directory, "cgroup.procs")).read())
+                os.rmdir(directory)
