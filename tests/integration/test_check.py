@@ -165,7 +165,7 @@ def test_trust_in_socket_units_is_a_policy(make_daemon, situations):
         wait_until(lambda: d.status()["judging"] is False)
         wait_until(lambda: [l["expected"] for l in d.listeners(netns=here)] == [None] * 2)
         assert check(d).returncode == 4
-        trusted.finish()
+        trusted.close()
 
 
 def test_learning_is_a_policy(make_daemon, situations):
