@@ -35,8 +35,8 @@ static int ring_open(struct ring *ring, int map_fd, size_t size) {
 
 int rings_open(struct rings *ret, const int *map_fds, const size_t *sizes, unsigned n) {
         *ret = (struct rings){ .epoll_fd = -1 };
-        if (n > RINGS_MAX)
-                return -E2BIG;
+        if (n == 0 || n > RINGS_MAX)
+                return -EINVAL;
         ret->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         if (ret->epoll_fd < 0)
                 return -errno;
@@ -75,6 +75,11 @@ static const uint32_t *header_at(const struct ring *ring) {
         return (const uint32_t *) (const void *) (ring->data + (ring->at & (ring->size - 1)));
 }
 
+static const struct event *event_at(const uint32_t *header) {
+        return (const struct event *) (const void *) ((const uint8_t *) header +
+                                                      BPF_RINGBUF_HDR_SZ);
+}
+
 static uint64_t step_of(uint32_t header) {
         uint64_t length = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 
@@ -92,15 +97,35 @@ static enum head ring_head(struct ring *ring) {
                 if (length & BPF_RINGBUF_BUSY_BIT)
                         return HEAD_BUSY;
                 if (!(length & BPF_RINGBUF_DISCARD_BIT) && length >= sizeof(struct event)) {
-                        ring->head =
-                                (const struct event *) (const void *) ((const uint8_t *) header +
-                                                                       BPF_RINGBUF_HDR_SZ);
+                        ring->head = event_at(header);
                         ring->head_size = length;
                         return HEAD_EVENT;
                 }
                 ring->at += step_of(length);
         }
         return HEAD_NONE;
+}
+
+/*
+ * The oldest stamp of what lies finished behind something that is still being written; UINT64_MAX:
+ * nothing does.
+ */
+static uint64_t hidden_since(const struct ring *busy) {
+        struct ring ring = *busy;
+        uint64_t oldest = UINT64_MAX;
+
+        while (ring.at < ring.end) {
+                const uint32_t *header = header_at(&ring);
+                uint32_t length = __atomic_load_n(header, __ATOMIC_ACQUIRE);
+
+                ring.at += step_of(length);
+                if (length & (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT) ||
+                    length < sizeof(struct event))
+                        continue;
+                if (event_at(header)->time_ns < oldest)
+                        oldest = event_at(header)->time_ns;
+        }
+        return oldest;
 }
 
 static void give_back(struct ring *ring) {
@@ -111,6 +136,7 @@ static void give_back(struct ring *ring) {
 struct merge {
         struct ring *heap[RINGS_MAX];
         unsigned n;
+        uint64_t limit_ns;
 };
 
 static void merge_sink(struct merge *m, unsigned i) {
@@ -132,57 +158,62 @@ static void merge_sink(struct merge *m, unsigned i) {
         m->heap[i] = ring;
 }
 
-/* False when a ring begins with what is still being written. */
-static bool merge_begin(struct merge *m, struct rings *r) {
+/*
+ * Does the ring go on in the merge? One that has come to what is still being written does not. What
+ * that may lead to is younger than the limit; but what is finished behind it may have led to events
+ * in other rings, which have to wait for it.
+ */
+static bool merge_goes_on(struct merge *m, struct ring *ring) {
+        enum head head = ring_head(ring);
+
+        if (head == HEAD_BUSY) {
+                uint64_t hidden = hidden_since(ring);
+
+                if (hidden <= m->limit_ns)
+                        m->limit_ns = hidden - 1;
+        }
+        return head == HEAD_EVENT;
+}
+
+static void merge_begin(struct merge *m, struct rings *r) {
         m->n = 0;
         for (unsigned i = 0; i < r->n; i++) {
                 struct ring *ring = &r->ring[i];
-                enum head head;
 
                 ring->at = *ring->consumer;
                 ring->end = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
-                head = ring_head(ring);
-                if (head == HEAD_BUSY)
-                        return false;
-                if (head == HEAD_EVENT)
+                if (merge_goes_on(m, ring))
                         m->heap[m->n++] = ring;
         }
         for (unsigned i = m->n / 2; i > 0; i--)
                 merge_sink(m, i - 1);
-        return true;
 }
 
-/* Goes on behind the oldest event. False when its ring goes on with what is still being written. */
-static bool merge_next(struct merge *m) {
+/* Goes on behind the oldest event. */
+static void merge_next(struct merge *m) {
         struct ring *ring = m->heap[0];
-        enum head head;
 
         ring->at += step_of(ring->head_size);
         if (ring->at - *ring->consumer >= GIVE_BACK)
                 give_back(ring);
-        head = ring_head(ring);
-        if (head == HEAD_BUSY)
-                return false;
-        if (head == HEAD_NONE)
+        if (!merge_goes_on(m, ring))
                 m->heap[0] = m->heap[--m->n];
         if (m->n > 0)
                 merge_sink(m, 0);
-        return true;
 }
 
 unsigned rings_read(struct rings *r, uint64_t limit_ns,
                     void (*emit)(const struct event *ev, size_t size, void *userdata),
                     void *userdata) {
-        struct merge m;
+        struct merge m = { .limit_ns = limit_ns };
         unsigned count = 0;
 
-        if (!merge_begin(&m, r))
-                return 0;
-        while (m.n > 0 && m.heap[0]->head->time_ns <= limit_ns) {
+        /* The limit was read before what the rings hold. */
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        for (merge_begin(&m, r); m.n > 0 && m.heap[0]->head->time_ns <= m.limit_ns;
+             merge_next(&m)) {
                 emit(m.heap[0]->head, m.heap[0]->head_size, userdata);
                 count++;
-                if (!merge_next(&m))
-                        break;
         }
         for (unsigned i = 0; i < r->n; i++)
                 if (r->ring[i].at != *r->ring[i].consumer)

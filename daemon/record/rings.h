@@ -43,8 +43,9 @@ int rings_open(struct rings *ret, const int *map_fds, const size_t *sizes, unsig
 void rings_close(struct rings *r);
 /*
  * Calls emit for each event that was stamped no later than limit_ns (CLOCK_BOOTTIME, read before
- * this call) and can be read, the oldest first. What is still being written keeps all younger ones
- * for the next call. Returns how many there were.
+ * this call) and can be read, the oldest first. What lies in a ring behind something that is still
+ * being written is left for the next call, and with it all that may have come of it. Returns how
+ * many there were.
  */
 unsigned rings_read(struct rings *r, uint64_t limit_ns,
                     void (*emit)(const struct event *ev, size_t size, void *userdata),
