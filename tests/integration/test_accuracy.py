@@ -19,6 +19,9 @@ QUICK = [c for c in cases.CASES if c.quick]
 # tests/accuracy shows how much it sees. What it must never do is to be sure and wrong.
 SEEN_BY_NETLINK = ("process gone in 1 ms", "command that connects and ends", "self-connect")
 
+# Who was handed a connection is found holding it, where the kernel does not tell who accepted.
+HANDED = "passed by SCM_RIGHTS"
+
 
 @pytest.fixture(scope="module")
 def stage(build, shared):
@@ -39,6 +42,7 @@ def test_situation(shared, stage, source, case):
     if source == "ebpf":
         assert result.pid == result.owners, result.remarks
         assert result.unit in (None, result.owners), result.remarks
-        assert result.attributions["lookup"] == result.attributions["unknown"] == 0, result.remarks
+        assert result.attributions["lookup"] <= (case.name == HANDED), result.attributions
+        assert result.attributions["unknown"] == 0, result.attributions
     else:
         assert result.attributions["exact"] == 0
