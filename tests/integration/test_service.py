@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """portwatchd as a service: configuration, sources, confinement, who sees what."""
 
+import contextlib
 import grp
 import json
 import os
@@ -238,14 +239,23 @@ def test_the_answerer_has_nothing(daemon):
     assert "0" not in status.get("Groups", "").split()
 
 
+def descriptors(pid):
+    """What a process has open; what it closes meanwhile it does not hold."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield fd, os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
 def test_what_the_answerer_holds(daemon):
     pid = daemon.answerer_pid()
     daemon.status()
     mapped = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        target = os.readlink(f"/proc/{pid}/fd/{fd}")
-        with open(f"/proc/{pid}/fdinfo/{fd}") as f:
-            flags = int(next(line for line in f if line.startswith("flags:")).split()[1], 8)
+    for fd, target in descriptors(pid):
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}") as f:
+                flags = int(next(line for line in f if line.startswith("flags:")).split()[1], 8)
+        except FileNotFoundError:
+            continue  # the connection of the call above, closed meanwhile
         # The log that this test gave to both is the one file it can write to.
         if target.startswith(daemon.folder) and target != daemon.log_path:
             assert flags & os.O_ACCMODE == os.O_RDONLY, target
@@ -278,8 +288,7 @@ def test_the_recorder_reads_no_client_byte(daemon):
             with open(f"/proc/{process}/net/unix") as f:
                 inodes |= {line.split()[6] for line in f if daemon.socket_path in line}
         held = set()
-        for fd in os.listdir(f"/proc/{daemon.process.pid}/fd"):
-            target = os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}")
+        for _, target in descriptors(daemon.process.pid):
             if target.startswith("socket:["):
                 held.add(target[8:-1])
         # Of the server's sockets (the listening one and one for this client) one alone.
