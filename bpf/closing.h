@@ -102,8 +102,6 @@ static __always_inline bool has_accepted(struct sock *sk, struct task_struct *ta
  * Did this side connect? Its SYN counts as a byte that was acknowledged (tcp_finish_connect()), an
  * accepted socket's SYN-ACK does not. When sent bytes are still under way this cannot be told.
  */
-static __always_inline bool has_connected(struct sock *sk) {
-        struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-
+static __always_inline bool has_connected(const struct tcp_sock *tcp) {
         return tcp && tcp->bytes_acked > tcp->bytes_sent;
 }

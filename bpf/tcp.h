@@ -20,7 +20,7 @@ static __always_inline enum interest state_interest(struct sock *sk, int old_sta
         case TCP_FIN_WAIT1:
         case TCP_LAST_ACK:
                 /* Who connected is known; this is to tell who accepted. */
-                return !has_connected(sk) && is_own_close(sk) ? IN_CALL : SKIP;
+                return !has_connected(bpf_skc_to_tcp_sock(sk)) && is_own_close(sk) ? IN_CALL : SKIP;
         case TCP_CLOSE:
                 if (old_state == TCP_CLOSE)
                         return SKIP;
@@ -95,7 +95,7 @@ static __always_inline int state_changed(struct sock *sk, __u64 cookie, int old_
                                 ev->bytes_received -= fin;
                         ev->bytes_sent = tcp->bytes_sent - tcp->bytes_retrans;
                         ev->flags |= EVENT_BYTES;
-                        if (has_connected(sk))
+                        if (has_connected(tcp))
                                 ev->opener = OPENER_SELF;
                 }
         }
@@ -155,6 +155,13 @@ static __always_inline struct call *line_of(struct sock *sk) {
         return sk->sk_lock.owned ? &c->lines[0] : &c->lines[1];
 }
 
+/* Never 0. Most sockets have one already: a load is less than a call. */
+static __always_inline __u64 cookie_of(struct sock *sk) {
+        __u64 cookie = (__u64) sk->__sk_common.skc_cookie.counter;
+
+        return cookie ? cookie : bpf_get_socket_cookie(sk);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
         struct call *line = line_of(sk);
@@ -162,10 +169,7 @@ int BPF_PROG(sock_state, struct sock *sk, int old_state, int new_state) {
 
         if (!line)
                 return 0;
-        /* Most have one already: a load is less than a call. */
-        cookie = (__u64) sk->__sk_common.skc_cookie.counter;
-        if (cookie == 0)
-                cookie = bpf_get_socket_cookie(sk);
+        cookie = cookie_of(sk);
         line->cookie = cookie;
         line->state = (__u64) new_state;
         return state_changed(sk, cookie, old_state, new_state);
@@ -178,13 +182,11 @@ int BPF_PROG(sock_state_missed, struct sock *sk, int old_state, int new_state) {
 
         if (!line)
                 return 0;
-        cookie = (__u64) sk->__sk_common.skc_cookie.counter;
-        if (line->cookie == cookie && line->state == (__u64) new_state && cookie != 0) {
+        cookie = cookie_of(sk);
+        if (line->cookie == cookie && line->state == (__u64) new_state) {
                 line->cookie = 0;
                 return 0;
         }
-        if (cookie == 0)
-                cookie = bpf_get_socket_cookie(sk);
         __sync_fetch_and_add(&rescued_events, 1);
         return state_changed(sk, cookie, old_state, new_state);
 }

@@ -488,9 +488,9 @@ static void emit_mark(struct source *s, enum event_type type, uint32_t netns) {
 }
 
 /*
- * Waits until what the kernel is about on other CPUs has come to an end, so that the ring holds it
+ * Waits until what the kernel is about on other CPUs has come to an end, so that the rings hold it
  * all. A socket that closes leaves the tables of the dumps before its event is told, and an event
- * that is still being written keeps all younger ones of other CPUs from being read.
+ * that is still being written keeps what lies behind it from being read.
  */
 static void let_events_finish(void) {
         (void) syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);

@@ -24,7 +24,7 @@ struct tracker {
         struct index index;
         struct listeners listeners;
         bool was_full;                 /* since then sockets may be told that are not tracked */
-        uint64_t ended[TRACKER_ENDED]; /* cookies, see life_ended_at() */
+        uint64_t ended[TRACKER_ENDED]; /* cookies, see life_is_ended() */
         uint32_t *epochs[2]; /* of each slot: the last snapshot that it was seen in or after */
         uint32_t epoch;
         int64_t offset_ns;

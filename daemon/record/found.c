@@ -170,7 +170,7 @@ void found_sweep(struct tracker *t, const struct event *ev) {
                                 continue;
                         if (is_young(t, &e) || is_told(e.record))
                                 continue;
-                        *life_ended_at(t, e.record->cookie) = e.record->cookie;
+                        life_remember_ended(t, e.record->cookie);
                         if (extent == LIVE_LISTENERS)
                                 listener_close(t, &e, &end, RECORD_END_GUESSED);
                         else if (e.record->flags & RECORD_PENDING)
@@ -205,7 +205,7 @@ void found_destroyed(struct tracker *t, const struct event *ev) {
                                  0);
                 return;
         }
-        if (*life_ended_at(t, ev->cookie) == ev->cookie)
+        if (life_is_ended(t, ev->cookie))
                 return;
         /* A socket without a peer was nobody's connection. One that was disconnected has no port.
          */

@@ -217,8 +217,12 @@ void connection_tell_late(struct tracker *t, const struct event *ev, enum outcom
         entry_unref(t, r.owner);
 }
 
-uint64_t *life_ended_at(struct tracker *t, uint64_t cookie) {
-        return &t->ended[cookie % TRACKER_ENDED];
+void life_remember_ended(struct tracker *t, uint64_t cookie) {
+        t->ended[cookie % TRACKER_ENDED] = cookie;
+}
+
+bool life_is_ended(const struct tracker *t, uint64_t cookie) {
+        return t->ended[cookie % TRACKER_ENDED] == cookie;
 }
 
 void life_end_stale(struct tracker *t, const struct event *ev) {

@@ -40,11 +40,12 @@ void connection_close(struct tracker *t, const struct entry *e, const struct eve
 void connection_tell_late(struct tracker *t, const struct event *ev, enum outcome outcome,
                           bool opening);
 /*
- * Where the cookie of a socket is remembered that a dump has ended and no event has: its own may
- * come much later (a reset one leaves the dumps long before its destroy message), and must not tell
- * it again.
+ * A socket that a dump has ended and no event has: its own may come much later (a reset one leaves
+ * the dumps long before its destroy message), and must not tell it again. Of so many
+ * (TRACKER_ENDED) it is remembered.
  */
-uint64_t *life_ended_at(struct tracker *t, uint64_t cookie);
+void life_remember_ended(struct tracker *t, uint64_t cookie);
+bool life_is_ended(const struct tracker *t, uint64_t cookie);
 
 /*
  * Tells what a dump has shown, if there is room to track it: what is not tracked every dump would

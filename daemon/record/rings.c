@@ -86,6 +86,12 @@ static uint64_t step_of(uint32_t header) {
         return (length + BPF_RINGBUF_HDR_SZ + 7) & ~(uint64_t) 7;
 }
 
+/* Finished, not given up, and one of ours. */
+static bool is_event(uint32_t header) {
+        return !(header & (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT)) &&
+               header >= sizeof(struct event);
+}
+
 enum head { HEAD_NONE, HEAD_BUSY, HEAD_EVENT };
 
 /* Finds the next event of a ring, behind what was given up. */
@@ -96,7 +102,7 @@ static enum head ring_head(struct ring *ring) {
 
                 if (length & BPF_RINGBUF_BUSY_BIT)
                         return HEAD_BUSY;
-                if (!(length & BPF_RINGBUF_DISCARD_BIT) && length >= sizeof(struct event)) {
+                if (is_event(length)) {
                         ring->head = event_at(header);
                         ring->head_size = length;
                         return HEAD_EVENT;
@@ -119,10 +125,7 @@ static uint64_t hidden_since(const struct ring *busy) {
                 uint32_t length = __atomic_load_n(header, __ATOMIC_ACQUIRE);
 
                 ring.at += step_of(length);
-                if (length & (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT) ||
-                    length < sizeof(struct event))
-                        continue;
-                if (event_at(header)->time_ns < oldest)
+                if (is_event(length) && event_at(header)->time_ns < oldest)
                         oldest = event_at(header)->time_ns;
         }
         return oldest;

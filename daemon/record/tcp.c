@@ -29,7 +29,7 @@ static void tcp_unlisten(struct tracker *t, const struct event *ev) {
                         return;
                 life_end_stale(t, ev);
         }
-        if (ev->local_port == 0 || *life_ended_at(t, ev->cookie) == ev->cookie)
+        if (ev->local_port == 0 || life_is_ended(t, ev->cookie))
                 return;
         /* Its beginning was missed; its end was not. */
         listener_begin(t, &r, ev);
@@ -98,8 +98,7 @@ static void tcp_close(struct tracker *t, const struct event *ev) {
                 life_end_stale(t, ev);
         }
         /* A child that was never established is nobody's connection. */
-        if (ev->old_state == TCP_SYN_RECV || ev->remote_port == 0 ||
-            *life_ended_at(t, ev->cookie) == ev->cookie)
+        if (ev->old_state == TCP_SYN_RECV || ev->remote_port == 0 || life_is_ended(t, ev->cookie))
                 return;
         /* For want of room it may have been told to open without being tracked. */
         connection_tell_late(t, ev, connection_outcome(ev), !t->was_full);

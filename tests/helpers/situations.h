@@ -54,5 +54,8 @@ struct socket_facts situation_connect(struct actor a, unsigned slot,
  */
 void step_begin(const char *step);
 void step_socket(const char *role, const struct socket_facts *f);
+/* A whole step: a connection's two ends, and the listener that it came by. */
+void step_pair(const char *step, const struct socket_facts *listener,
+               const struct socket_facts *client, const struct socket_facts *accepted);
 void step_number(const char *role, long long value);
 void step_end(void);

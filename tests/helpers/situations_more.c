@@ -77,11 +77,7 @@ static void play_defer_accept(void) {
         DO(client, .order = ORDER_SEND, .value = 10);
         accepted = DO(server, .order = ORDER_ACCEPT, .target = 1);
         DO(server, .order = ORDER_RECEIVE, .slot = 1, .value = 10);
-        step_begin("connected");
-        step_socket("listener", &listener);
-        step_socket("client", &connected);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &listener, &connected, &accepted);
         DO(client, .order = ORDER_CLOSE);
         DO(server, .order = ORDER_CLOSE, .slot = 1);
         step_begin("closed");

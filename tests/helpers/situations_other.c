@@ -123,11 +123,7 @@ static void play_sctp_pair(void) {
            .protocol = IPPROTO_SCTP);
         connected = actor_do(client, &connect);
         accepted = DO(server, .order = ORDER_ACCEPT, .target = 1);
-        step_begin("connected");
-        step_socket("listener", &listener);
-        step_socket("client", &connected);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &listener, &connected, &accepted);
         DO(client, .order = ORDER_CLOSE);
         DO(server, .order = ORDER_CLOSE, .slot = 1);
         DO(server, .order = ORDER_CLOSE);

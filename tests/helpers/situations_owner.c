@@ -83,11 +83,7 @@ static void play_threads(void) {
         DO(client, .order = ORDER_SOCKET, .family = at.address.ss_family, .type = SOCK_STREAM);
         connected = actor_do(client, &to);
         accepted = DO(server, .order = ORDER_ACCEPT, .target = 1, .in_thread = true);
-        step_begin("connected");
-        step_socket("listener", &listener);
-        step_socket("client", &connected);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &listener, &connected, &accepted);
         DO(server, .order = ORDER_CLOSE, .slot = 1, .in_thread = true);
         DO(client, .order = ORDER_CLOSE, .in_thread = true);
         step_begin("closed");
@@ -169,11 +165,7 @@ static void play_exit(void) {
 
         connected = situation_connect(client, 0, &listener);
         accepted = DO(server, .order = ORDER_ACCEPT, .target = 1);
-        step_begin("connected");
-        step_socket("listener", &listener);
-        step_socket("client", &connected);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &listener, &connected, &accepted);
         actor_end(client);
         DO(server, .order = ORDER_RECEIVE, .slot = 1, .value = 1);
         actor_end(server);
@@ -193,11 +185,7 @@ static void play_io_uring(void) {
                 step_end();
                 return;
         }
-        step_begin("connected");
-        step_socket("listener", &listener);
-        step_socket("client", &connected);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &listener, &connected, &accepted);
         DO(server, .order = ORDER_CLOSE, .slot = 1);
         DO(client, .order = ORDER_CLOSE);
         step_begin("closed");

@@ -126,11 +126,7 @@ static void play_pair(void) {
                 DO(client, .order = ORDER_RECEIVE, .value = wish.bytes_to_client);
                 FINISH(server);
         }
-        step_begin("connected");
-        step_socket("listener", &listener);
-        step_socket("client", &connected);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &listener, &connected, &accepted);
         if (wish.server_first)
                 DO(server, .order = end, .slot = 1);
         else
@@ -215,11 +211,7 @@ static void play_reconnect(void) {
         second = situation_listen(server, 1);
         c = situation_connect(client, 0, &first);
         accepted = DO(server, .order = ORDER_ACCEPT, .target = 2);
-        step_begin("connected");
-        step_socket("listener", &first);
-        step_socket("client", &c);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &first, &c, &accepted);
         DO(client, .order = ORDER_CONNECT, .address_length = sizeof(struct sockaddr_in));
         DO(server, .order = ORDER_CLOSE, .slot = 2);
         step_begin("disconnected");
@@ -227,11 +219,7 @@ static void play_reconnect(void) {
         again = situation_at(ORDER_CONNECT, 0, helper_port(&second.local));
         c = actor_do(client, &again);
         accepted = DO(server, .order = ORDER_ACCEPT, .slot = 1, .target = 2);
-        step_begin("reconnected");
-        step_socket("listener", &second);
-        step_socket("client", &c);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("reconnected", &second, &c, &accepted);
         DO(client, .order = ORDER_CLOSE);
         DO(server, .order = ORDER_CLOSE, .slot = 2);
         step_closed();
@@ -351,11 +339,7 @@ static void play_mptcp(void) {
         accepted = DO(server, .order = ORDER_ACCEPT, .target = 1);
         DO(client, .order = ORDER_SEND, .value = 10);
         DO(server, .order = ORDER_RECEIVE, .slot = 1, .value = 10);
-        step_begin("connected");
-        step_socket("listener", &listener);
-        step_socket("client", &c);
-        step_socket("accepted", &accepted);
-        step_end();
+        step_pair("connected", &listener, &c, &accepted);
         DO(client, .order = ORDER_CLOSE);
         DO(server, .order = ORDER_CLOSE, .slot = 1);
         step_closed();
@@ -381,11 +365,7 @@ static void play_fast_open(void) {
                 accepted = DO(server, .order = ORDER_ACCEPT, .target = 1);
                 DO(server, .order = ORDER_RECEIVE, .slot = 1, .value = 10);
                 c = DO(client, .order = ORDER_DESCRIBE);
-                step_begin("connected");
-                step_socket("listener", &listener);
-                step_socket("client", &c);
-                step_socket("accepted", &accepted);
-                step_end();
+                step_pair("connected", &listener, &c, &accepted);
                 DO(client, .order = ORDER_CLOSE);
                 DO(server, .order = ORDER_CLOSE, .slot = 1);
         }

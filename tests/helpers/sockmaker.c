@@ -84,6 +84,15 @@ void step_end(void) {
                 exit(EXIT_SUCCESS);
 }
 
+void step_pair(const char *step, const struct socket_facts *listener,
+               const struct socket_facts *client, const struct socket_facts *accepted) {
+        step_begin(step);
+        step_socket("listener", listener);
+        step_socket("client", client);
+        step_socket("accepted", accepted);
+        step_end();
+}
+
 static void list(FILE *f) {
         for (size_t i = 0; i < N_TABLES; i++)
                 for (const struct situation *s = tables[i]; s->name; s++)

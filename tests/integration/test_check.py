@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """portctl check: does a rule expect all that listens; for people, scripts and monitoring."""
 
-import os
 import re
 import signal
 
 import pytest
 
-from harness.cgroup import control_group
+from harness.cgroup import control_group, joined
 from harness.waiting import wait_until
 
 RULE = "tcp/1102 exposure=loopback\n"
@@ -132,15 +131,8 @@ def test_trust_in_socket_units_is_a_policy(make_daemon, situations):
     assert "only socket units are expected" in d.portctl("status").stdout
     here = d.namespace.inode
     with control_group("/system.slice/pw-check.socket") as folder:
-
-        def join():
-            with open(os.path.join(folder, "cgroup.procs"), "w") as f:
-                f.write(str(os.getpid()))
-
-        popen = d.namespace.popen
-        d.namespace.popen = lambda argv, **kw: popen(argv, preexec_fn=join, **kw)
-        trusted = situations(d, "listen", port=1102)
-        d.namespace.popen = popen
+        with joined(d.namespace, folder):
+            trusted = situations(d, "listen", port=1102)
         wait_until(lambda: [l["expected"] for l in d.listeners(netns=here, ports=[1102])] == [True])
         (l,) = d.listeners(netns=here, ports=[1102])
         assert l["rule"] is None and l["owner"]["unit"] == "pw-check.socket"

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from harness.cgroup import control_group
+from harness.cgroup import control_group, joined
 from harness.waiting import wait_until
 
 CERTAINTY = ("unknown", "listener", "lookup", "exact")
@@ -248,18 +248,10 @@ CONTAINER = "0123456789abcdef" * 4
 def test_units_and_containers(make_daemon, situations, path, unit, container, when):
     d = make_daemon(start=when == "after")
     with control_group(path) as folder:
-
-        def join():
-            with open(os.path.join(folder, "cgroup.procs"), "w") as f:
-                f.write(str(os.getpid()))
-
         if when == "before":
             d.start()
-        popen, d.namespace.popen = d.namespace.popen, lambda argv, **kw: popen(
-            argv, preexec_fn=join, **kw
-        )
-        s = situations(d, "listen")
-        d.namespace.popen = popen
+        with joined(d.namespace, folder):
+            s = situations(d, "listen")
         wait_until(lambda: listener(d, s.port)["owner"]["pid"] is not None)
 
         def told():

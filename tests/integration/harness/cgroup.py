@@ -40,3 +40,19 @@ def control_group(path):
             with contextlib.suppress(OSError, DeadlinePassed):
                 wait_until(lambda: not open(os.path.join(directory, "cgroup.procs")).read())
                 os.rmdir(directory)
+
+
+@contextlib.contextmanager
+def joined(namespace, folder):
+    """What is started in the namespace meanwhile begins in this control group."""
+
+    def join():
+        with open(os.path.join(folder, "cgroup.procs"), "w") as f:
+            f.write(str(os.getpid()))
+
+    popen = namespace.popen
+    namespace.popen = lambda argv, **kw: popen(argv, preexec_fn=join, **kw)
+    try:
+        yield
+    finally:
+        namespace.popen = popen
